@@ -1,0 +1,224 @@
+"""Accounts and what is in them: workspaces, clients, members, projects, API keys."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from import_export.admin import ImportExportModelAdmin
+from unfold.contrib.import_export.forms import ExportForm, ImportForm
+from unfold.decorators import display
+
+from accounts.access import Right
+from accounts.models import (
+    Account,
+    ApiKey,
+    Client,
+    Member,
+    Project,
+    Workspace,
+    shortened,
+)
+from accounts.resources import ApiKeyResource, ClientResource, MemberResource, ProjectResource
+from accounts.scoped_admin import (
+    ArchivableAdmin,
+    ByAccount,
+    ByWorkspace,
+    reach_of,
+    whole_accounts,
+)
+
+
+class ScopedImportExport(ImportExportModelAdmin):
+    """Files in and out, for whom and of what the scope allows."""
+
+    import_form_class = ImportForm
+    export_form_class = ExportForm
+
+    def get_import_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return {
+            **super().get_import_resource_kwargs(request, *args, **kwargs),
+            "accounts": whole_accounts(request, self.edit_right),
+            "workspaces": reach_of(request, self.edit_right).workspace_ids,
+        }
+
+
+@admin.register(Account)
+class AccountAdmin(ArchivableAdmin):
+    account_path = "pk"
+    list_display = ("name", "slug", "time_zone", "archived_at")
+    search_fields = ("name", "slug")
+    readonly_fields = ("created_at",)
+    prepopulated_fields = {"slug": ("name",)}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("name", "slug", "time_zone"),
+                "description": "The time zone decides where days, months and budget periods are "
+                "cut. Slug and time zone stay as they are chosen.",
+            },
+        ),
+        (
+            "Models without a price",
+            {
+                "fields": ("ceiling_input_per_million", "ceiling_output_per_million"),
+                "description": "Unknown is not zero: until a price is approved, such requests "
+                "count this much towards caps, in US dollars.",
+            },
+        ),
+    )
+
+    def rows_within(self, request: HttpRequest, right: Right) -> Q:
+        """Seen by everybody in it, changed by those whose role is account-wide."""
+        ids = reach_of(request, right).account_ids if right is Right.SEE else None
+        return Q(pk__in=whole_accounts(request, right) if ids is None else ids)
+
+    def reaches_any(self, request: HttpRequest, right: Right) -> bool:
+        if right is Right.SEE:
+            return bool(reach_of(request).accounts) or super().reaches_any(request, right)
+        return super().reaches_any(request, right)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """The zone decides where days are cut, and thereby every sum that is kept."""
+        always = super().get_readonly_fields(request, obj)
+        return (*always, "slug", "time_zone") if obj else always
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ArchivableAdmin):
+    workspace_path = "pk"
+    fixed_fields = ("account", "slug")
+    list_display = ("name", "slug", "account", "retention_days", "enforce_hard_limits")
+    list_select_related = ("account",)
+    list_filter = (ByAccount,)
+    search_fields = ("name", "slug", "external_id")
+    autocomplete_fields = ("account",)
+    prepopulated_fields = {"slug": ("name",)}
+    fields = ("account", "name", "slug", "external_id", "retention_days", "enforce_hard_limits")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(whole_accounts(request, Right.MANAGE))
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+
+@admin.register(Client)
+class ClientAdmin(ArchivableAdmin, ScopedImportExport):
+    edit_right = Right.EDIT_PRICES_AND_CLIENTS
+    resource_classes = (ClientResource,)
+    fixed_fields = ("account",)
+    list_display = ("name", "slug", "account", "archived_at")
+    list_select_related = ("account",)
+    list_filter = (ByAccount,)
+    search_fields = ("name", "slug")
+    autocomplete_fields = ("account",)
+    prepopulated_fields = {"slug": ("name",)}
+    fields = ("account", "name", "slug")
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+
+@admin.register(Member)
+class MemberAdmin(ArchivableAdmin, ScopedImportExport):
+    resource_classes = (MemberResource,)
+    fixed_fields = ("account",)
+    list_display = ("__str__", "identifier", "kind", "account", "archived_at")
+    list_select_related = ("account",)
+    list_filter = ("kind", ByAccount)
+    search_fields = ("name", "identifier", "email")
+    autocomplete_fields = ("account",)
+    fields = ("account", "identifier", "name", "email", "kind")
+
+    def rows_within(self, request: HttpRequest, right: Right) -> Q:
+        """Beside the account's, those who hold a key of a workspace within reach."""
+        within = super().rows_within(request, right)
+        if right is not Right.SEE:
+            return within
+        keys = ApiKey.objects.filter(workspace__in=reach_of(request).workspace_ids)
+        return within | Q(pk__in=keys.exclude(member=None).values("member"))
+
+    def reaches_any(self, request: HttpRequest, right: Right) -> bool:
+        if right is Right.SEE:
+            return bool(reach_of(request).workspaces) or super().reaches_any(request, right)
+        return super().reaches_any(request, right)
+
+
+class ProjectForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        client, workspace = given.get("client"), given.get("workspace") or self.instance.workspace
+        if client and client.account_id != workspace.account_id:
+            raise ValidationError({"client": "This client belongs to another account."})
+        return given
+
+
+@admin.register(Project)
+class ProjectAdmin(ArchivableAdmin, ScopedImportExport):
+    form = ProjectForm
+    resource_classes = (ProjectResource,)
+    workspace_path = "workspace"
+    fixed_fields = ("workspace", "tag")
+    list_display = ("__str__", "tag", "workspace", "client", "archived_at")
+    list_select_related = ("workspace", "client")
+    list_filter = (ByWorkspace,)
+    search_fields = ("tag", "name")
+    autocomplete_fields = ("workspace", "client")
+    fields = ("workspace", "tag", "name", "client")
+
+    def choices_for(self, request: HttpRequest, model: Any) -> QuerySet[Any] | None:
+        if model is Client:  # who manages projects says whose they are, without editing clients
+            return Client.objects.filter(account__in=reach_of(request, Right.MANAGE).account_ids)
+        return super().choices_for(request, model)
+
+
+class ApiKeyForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        workspace = given.get("workspace") or self.instance.workspace
+        member, project = given.get("member"), given.get("default_project")
+        if member and member.account_id != workspace.account_id:
+            raise ValidationError({"member": "This member belongs to another account."})
+        if project and project.workspace_id != workspace.pk:
+            raise ValidationError({"default_project": "This project is in another workspace."})
+        return given
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ArchivableAdmin, ScopedImportExport):
+    form = ApiKeyForm
+    resource_classes = (ApiKeyResource,)
+    workspace_path = "workspace"
+    fixed_fields = ("workspace", "identifier")
+    list_display = ("__str__", "short_identifier", "workspace", "member", "is_enabled")
+    list_select_related = ("workspace", "member")
+    list_filter = (
+        ByWorkspace,
+        ("disabled_at", admin.EmptyFieldListFilter),
+    )
+    search_fields = ("name", "identifier")
+    autocomplete_fields = ("workspace", "member", "default_project")
+    fields = ("workspace", "identifier", "name", "member", "default_project", "disabled_at")
+
+    @display(description="identifier", ordering="identifier")
+    def short_identifier(self, key: ApiKey) -> str:
+        return shortened(key.identifier)
+
+    @display(description="enabled", boolean=True)
+    def is_enabled(self, key: ApiKey) -> bool:
+        return key.disabled_at is None
+
+    def choices_for(self, request: HttpRequest, model: Any) -> QuerySet[Any] | None:
+        if model is Member:
+            return Member.objects.filter(account__in=reach_of(request, Right.MANAGE).account_ids)
+        return super().choices_for(request, model)

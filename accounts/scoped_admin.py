@@ -1,0 +1,227 @@
+"""Admins that show only what the user's roles reach, in one place.
+
+A `ScopedAdmin` says how its rows hang on a workspace or an account; lists, single rows, choices of
+foreign keys and autocompletes all follow from that. Who holds a role in a workspace reaches what
+is in that workspace; what is account-wide (such as clients) is for account-wide roles.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, ClassVar, cast
+
+from django.contrib import admin, messages
+from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
+from django.forms import ModelChoiceField, ModelMultipleChoiceField
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from accounts.access import RIGHTS_BY_ROLE, Reach, Right, reach_of_user
+from accounts.models import Account, Role, User
+
+
+def reach_of(request: HttpRequest, right: Right = Right.SEE) -> Reach:
+    """The caller's reach, asked once a request."""
+    known = request.__dict__.setdefault("reaches", {})
+    if right not in known:
+        known[right] = reach_of_user(cast(User, request.user), right)
+    return known[right]
+
+
+def whole_accounts(request: HttpRequest, right: Right = Right.SEE) -> list[int]:
+    """Ids of the accounts in which the caller's role with that right is account-wide."""
+    known = request.__dict__.setdefault("whole_accounts", {})
+    if right not in known:
+        known[right] = list(_whole_accounts(request, right))
+    return known[right]
+
+
+def _whole_accounts(request: HttpRequest, right: Right) -> Iterator[int]:
+    user = request.user
+    if not (user.is_active and user.is_staff):
+        return iter(())
+    if user.is_superuser:
+        return iter(Account.objects.values_list("pk", flat=True))
+    names = [name for name, rights in RIGHTS_BY_ROLE.items() if right in rights]
+    roles = Role.objects.filter(user=user, workspace=None, name__in=names)
+    return iter(roles.values_list("account", flat=True))
+
+
+# Filters that offer what is in the list; the usual ones would name every account there is.
+ByAccount = ("account", admin.RelatedOnlyFieldListFilter)
+ByWorkspace = ("workspace", admin.RelatedOnlyFieldListFilter)
+
+
+class ScopedAdmin(ModelAdmin):
+    """Rows within the caller's reach, and nothing else.
+
+    Rows with a `workspace_path` follow the workspace; others follow the account at `account_path`.
+    Without an `edit_right` nobody but platform staff changes anything.
+    """
+
+    account_path = "account"
+    workspace_path: str | None = None
+    see_right = Right.SEE
+    edit_right: Right | None = Right.MANAGE
+    # What says where a row belongs stays as it was made: its history would move along.
+    fixed_fields: ClassVar[tuple[str, ...]] = ()
+    list_per_page = 50
+    compressed_fields = True
+
+    def rows_within(self, request: HttpRequest, right: Right) -> Q:
+        if self.workspace_path:
+            return Q(**{f"{self.workspace_path}__in": reach_of(request, right).workspace_ids})
+        return Q(**{f"{self.account_path}__in": whole_accounts(request, right)})
+
+    def reaches_any(self, request: HttpRequest, right: Right) -> bool:
+        if self.workspace_path:
+            return bool(reach_of(request, right).workspaces)
+        return bool(whole_accounts(request, right))
+
+    def reachable(self, request: HttpRequest, right: Right) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(self.rows_within(request, right))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.reachable(request, self.see_right)
+
+    def may(self, request: HttpRequest, right: Right | None, obj: Model | Any = None) -> bool:
+        """Whether the caller has the right over the row (or its key), or over any row at all."""
+        if right is None:
+            return bool(request.user.is_active and request.user.is_superuser)
+        if obj is None:
+            return self.reaches_any(request, right)
+        pk = obj.pk if isinstance(obj, Model) else obj
+        return self.reachable(request, right).filter(pk=pk).exists()
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, self.see_right, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, self.edit_right)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, self.edit_right, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, self.edit_right, obj)
+
+    # django-import-export asks for these two.
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.reaches_any(request, Right.EXPORT)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        always = tuple(super().get_readonly_fields(request, obj))
+        return always + self.fixed_fields if obj else always
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Where there is only one account or workspace to choose, it is chosen."""
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        if self.edit_right and len(ids := whole_accounts(request, self.edit_right)) == 1:
+            initial.setdefault("account", ids[0])
+        if self.edit_right and len(ids := reach_of(request, self.edit_right).workspace_ids) == 1:
+            initial.setdefault("workspace", ids[0])
+        return initial
+
+    def choices_for(self, request: HttpRequest, model: type[Model]) -> QuerySet[Any] | None:
+        """The rows of another model that the caller may tie to rows of this one."""
+        related = self.admin_site._registry.get(model)
+        if not isinstance(related, ScopedAdmin):
+            return None
+        return related.reachable(request, self.edit_right or self.see_right)
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField | None:
+        choices = self.choices_for(request, db_field.related_model)
+        if choices is not None:
+            kwargs["queryset"] = choices
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any
+    ) -> ModelMultipleChoiceField | None:
+        choices = self.choices_for(request, db_field.related_model)
+        if choices is not None:
+            kwargs["queryset"] = choices
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+class ArchivedFilter(admin.SimpleListFilter):
+    """Hides what is archived until it is asked for."""
+
+    title = "archived"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Archived"), ("all", "All")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        everything = list(super().choices(changelist))
+        everything[0]["display"] = "Active"
+        return iter(everything)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() != "yes")
+
+
+class ArchivableAdmin(ScopedAdmin):
+    """Things with history are archived, and never deleted: their spend stays in every report."""
+
+    actions = ("archive_chosen", "unarchive_chosen")
+    actions_submit_line = ("archive_this", "unarchive_this")
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [ArchivedFilter, *super().get_list_filter(request)]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def is_archived(self, obj: Any) -> bool:
+        pk = obj.pk if isinstance(obj, Model) else obj
+        return self.model._default_manager.filter(pk=pk, archived_at__isnull=False).exists()
+
+    def has_archive_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj) and (
+            obj is None or not self.is_archived(obj)
+        )
+
+    def has_unarchive_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj) and (obj is None or self.is_archived(obj))
+
+    @admin.action(description="Archive", permissions=["change"])
+    def archive_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self.set_archived(request, queryset.filter(archived_at=None), at=timezone.now())
+
+    @admin.action(description="Take out of the archive", permissions=["change"])
+    def unarchive_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self.set_archived(request, queryset.exclude(archived_at=None), at=None)
+
+    @action(description="Archive", permissions=["archive"])
+    def archive_this(self, request: HttpRequest, obj: Any) -> None:
+        self.set_archived(request, self.model._default_manager.filter(pk=obj.pk), at=timezone.now())
+
+    @action(description="Take out of the archive", permissions=["unarchive"])
+    def unarchive_this(self, request: HttpRequest, obj: Any) -> None:
+        self.set_archived(request, self.model._default_manager.filter(pk=obj.pk), at=None)
+
+    def set_archived(
+        self, request: HttpRequest, queryset: QuerySet[Any], *, at: datetime | None
+    ) -> None:
+        allowed = queryset.filter(
+            pk__in=self.reachable(request, self.edit_right or Right.MANAGE).values("pk")
+        )
+        changed = list(allowed)
+        for row in changed:  # saved one by one, so that what remembers them by signal hears of it
+            row.archived_at = at
+            row.save(update_fields=["archived_at"])
+        done = "taken out of the archive" if at is None else "archived"
+        messages.success(request, f"{len(changed)} {done}. Their history stays in every report.")

@@ -1,0 +1,262 @@
+"""May this call go? The decision, and the money held for it until the request is logged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import connection
+
+from accounts.access import narrowed_to
+from accounts.models import AccessToken
+from budgets.models import Hold
+from usage.ingest.resolve import Owner, Resolver, ceiling_units, named, resolver
+from usage.ingest.schema import Name, NativeRequest, RowError, Tokens, decode_with
+from usage.pricing.ratecard import Unpriced, dollars, total_units
+
+
+class Ask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One question. Either `max_cost` or the tokens that the call may use at most."""
+
+    request_id: Name
+    model: Name | None = None
+    provider: Name | None = None
+    api_key: Name | None = None
+    workspace: Name | None = None
+    project: Name | None = None
+    member: Name | None = None
+    service_tier: Name | None = None
+    max_cost: Decimal | None = None
+    input_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+
+
+DECODER = msgspec.json.Decoder(Ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An ask with its names resolved and its worst case in US dollars."""
+
+    ask: Ask
+    owner: Owner
+    amount: Decimal
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "workspace_id": self.owner.workspace_id,
+            "project_id": self.owner.project_id,
+            "member_id": self.owner.member_id,
+            "api_key_id": self.owner.api_key_id,
+            "request_id": self.ask.request_id,
+            "amount": self.amount,
+        }
+
+
+def decode(raw: bytes | msgspec.Raw) -> Ask:
+    """Raises RowError."""
+    return decode_with(DECODER.decode, raw)
+
+
+def prepare(asks: Sequence[Ask], *, token: AccessToken, now: datetime) -> list[Prepared]:
+    """Raises RowError for the first ask that cannot be decided."""
+    resolve = resolver(token.account, token, now=now)
+    return [Prepared(ask, resolve.owner(as_request(ask)), worst_case(ask, resolve)) for ask in asks]
+
+
+def as_request(ask: Ask) -> NativeRequest:
+    return NativeRequest(
+        request_id=ask.request_id,
+        model=ask.model or "unknown",
+        api_key=ask.api_key,
+        workspace=ask.workspace,
+        project=ask.project,
+        member=ask.member,
+    )
+
+
+def worst_case(ask: Ask, resolve: Resolver) -> Decimal:
+    """What the call costs at most, in US dollars. Raises RowError where that cannot be said.
+
+    Input is taken at the dearer of its plain and its 5-minute cache-write price. A caller that
+    writes to hour-long caches, or is charged for searches, says `max_cost`.
+    """
+    if ask.max_cost is not None:
+        if not (ask.max_cost.is_finite() and 0 <= ask.max_cost < 10**9):
+            raise RowError("max_cost", "Send max_cost in US dollars, from 0.")
+        return ask.max_cost.quantize(Decimal("1e-10"))
+    if ask.model is None or ask.input_tokens is None or ask.max_output_tokens is None:
+        raise RowError(
+            "max_cost", "Send max_cost, or model with input_tokens and max_output_tokens."
+        )
+    provider, model = named(ask.provider, ask.model)
+    try:
+        return dollars(
+            max(
+                total_units(
+                    resolve.card.bill(
+                        {meter: ask.input_tokens, "output": ask.max_output_tokens},
+                        provider=provider,
+                        model=model,
+                        account_id=resolve.account.pk,
+                        service_tier=ask.service_tier,
+                        moment=resolve.now,
+                    )
+                )
+                for meter in ("input", "cache_write_5m")
+            )
+        )
+    except Unpriced:
+        return dollars(ceiling_units(resolve.account, ask.input_tokens, ask.max_output_tokens))
+
+
+def authorize(
+    prepared: Sequence[Prepared], *, account_id: int, now: datetime
+) -> list[dict[str, Any]]:
+    """Decide in order, hold what is allowed, and answer in one shape for yes and no."""
+    live = [one for one in prepared if not one.owner.key_disabled]
+    decided = iter(_decide(live, account_id=account_id, now=now) if live else [])
+    return [refused_key(one) if one.owner.key_disabled else next(decided) for one in prepared]
+
+
+def refused_key(one: Prepared) -> dict[str, Any]:
+    return {
+        "request_id": one.ask.request_id,
+        "allowed": False,
+        "reason": "The API key is disabled.",
+        "hold_id": None,
+        "expires_at": None,
+        "budgets": [],
+    }
+
+
+def _decide(
+    prepared: Sequence[Prepared], *, account_id: int, now: datetime
+) -> list[dict[str, Any]]:
+    asks = msgspec.json.encode([one.as_dict() for one in prepared]).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT budgets_authorize(%s, %s::jsonb, %s, make_interval(secs => %s))::text",
+            [account_id, asks, now, settings.HOLD_TTL_SECONDS],
+        )
+        answer = ANSWER.decode(cursor.fetchone()[0])
+    return [
+        as_answer(one, decision, answer.counters)
+        for one, decision in zip(prepared, answer.decisions, strict=True)
+    ]
+
+
+class Counter(msgspec.Struct):
+    budget_id: int
+    name: str
+    scope: str
+    period: str
+    consumed: Decimal
+    start_on: str
+    resets_at: str | None
+    hard: bool
+    limit: Decimal | None = None
+
+
+class Decision(msgspec.Struct):
+    places: list[int]
+    held: list[Decimal] | None
+    hold_id: str | None
+    expires_at: str
+    refused_by: int | None
+
+
+class Answer(msgspec.Struct):
+    counters: list[Counter]
+    decisions: list[Decision]
+
+
+ANSWER = msgspec.json.Decoder(Answer)
+
+
+def as_answer(one: Prepared, decision: Decision, counters: list[Counter]) -> dict[str, Any]:
+    allowed = decision.refused_by is None
+    budgets = [
+        standing(counters[place - 1], (decision.held or [])[place - 1]) for place in decision.places
+    ]
+    if decision.refused_by is None:
+        reason = "Within every budget." if budgets else "No budget applies."
+    else:
+        reason = refusal(one, counters[decision.refused_by - 1], decision)
+    return {
+        "request_id": one.ask.request_id,
+        "allowed": allowed,
+        "reason": reason,
+        "hold_id": decision.hold_id,
+        "expires_at": utc(decision.expires_at) if allowed else None,
+        "budgets": budgets,
+    }
+
+
+def refusal(one: Prepared, counter: Counter, decision: Decision) -> str:
+    held = (decision.held or [])[decision.refused_by - 1] if decision.refused_by else Decimal(0)
+    left = max((counter.limit or Decimal(0)) - counter.consumed - held, Decimal(0))
+    until = f"It resets at {utc(counter.resets_at)}." if counter.resets_at else "It does not reset."
+    return (
+        f"The {counter.scope.replace('_', ' ')} budget {counter.name!r} has "
+        f"${plain(left)} left of ${plain(counter.limit)} this {counter.period}; "
+        f"the call may cost ${plain(one.amount)}. {until}"
+    )
+
+
+def standing(counter: Counter, held: Decimal) -> dict[str, Any]:
+    remaining = None
+    if counter.limit is not None:
+        remaining = max(counter.limit - counter.consumed - held, Decimal(0))
+    return {
+        "id": counter.budget_id,
+        "name": counter.name,
+        "scope": counter.scope,
+        "period": counter.period,
+        "hard": counter.hard,
+        "limit": plain(counter.limit),
+        "spent": plain(counter.consumed),
+        "held": plain(held),
+        "remaining": plain(remaining),
+        "resets_at": utc(counter.resets_at),
+    }
+
+
+def utc(text: str | None) -> str | None:
+    """PostgreSQL's text of a moment as the API writes it."""
+    return text and text.replace("+00:00", "Z")
+
+
+def plain(value: Decimal | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value.normalize():f}" if value else "0"
+
+
+def release(hold_id: str, *, token: AccessToken, now: datetime) -> bool:
+    """Free an open hold of the token's account; whether there is such a hold, open or not."""
+    holds = Hold.objects.filter(account=token.account_id, pk=hold_id)
+    if allowed := narrowed_to(token):
+        holds = holds.filter(workspace__in=allowed)
+    if not holds.exists():
+        return False
+    end_holds([hold_id], Hold.State.RELEASED, now=now)
+    return True
+
+
+def release_expired(*, now: datetime, at_most: int = 1000) -> int:
+    """Free holds whose time is over, where no decision came along to do it; how many."""
+    overdue = Hold.objects.filter(state=Hold.State.OPEN, expires_at__lte=now)
+    ids = [str(pk) for pk in overdue.values_list("pk", flat=True)[:at_most]]
+    return end_holds(ids, Hold.State.EXPIRED, now=now) if ids else 0
+
+
+def end_holds(hold_ids: Sequence[str], ending: str, *, now: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT budgets_end_holds(%s::uuid[], %s, %s)", [list(hold_ids), ending, now]
+        )
+        return cursor.fetchone()[0]

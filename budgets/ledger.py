@@ -1,0 +1,146 @@
+"""The budgets' counters: moved with every recording, opened and recounted from the report."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.db import connection, transaction
+
+from accounts.access import Reach
+from accounts.models import Account, Workspace
+from budgets.models import Budget, BudgetPeriod
+from usage.ingest.resolve import Row
+from usage.pricing.ratecard import dollars
+from usage.reports.question import Filter, Question
+from usage.reports.run import ask
+
+COUNTER_LOCK = 7_100_002  # as in budgets_move()
+SLOT_SECONDS = 900  # zones change on quarters of an hour
+END_OF_TIME = date(9999, 12, 31)
+
+encode = msgspec.json.Encoder().encode
+
+
+def move(rows: Sequence[Row], *, account_id: int) -> None:
+    """Add new rows to every counter above them and settle their holds, in the caller's transaction.
+
+    Alerts for the thresholds that this reaches are made in the same breath.
+    """
+    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for row in rows:
+        slot = int(row.occurred_at.timestamp()) // SLOT_SECONDS * SLOT_SECONDS
+        key = (row.workspace_id, row.project_id, row.member_id, row.api_key_id, slot)
+        entry = sums[key]
+        entry[0] += row.cost or 0
+        entry[1] += row.ceiling_cost or 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT budgets_move(%s, %s::jsonb, %s::jsonb)",
+            [account_id, sums_as_json(sums), requests_as_json(rows)],
+        )
+
+
+def sums_as_json(sums: dict[tuple[Any, ...], list[int]]) -> str:
+    return encode(
+        [
+            {
+                "workspace_id": workspace_id,
+                "project_id": project_id,
+                "member_id": member_id,
+                "api_key_id": api_key_id,
+                "slot": datetime.fromtimestamp(slot, UTC),
+                "cost": dollars(cost),
+                "ceiling": dollars(ceiling),
+            }
+            for (workspace_id, project_id, member_id, api_key_id, slot), (
+                cost,
+                ceiling,
+            ) in sums.items()
+        ]
+    ).decode()
+
+
+def requests_as_json(rows: Sequence[Row]) -> str:
+    return encode(
+        [
+            {
+                "workspace_id": row.workspace_id,
+                "request_id": row.held_as or row.request_id,
+                "hold_id": row.hold_id,
+            }
+            for row in rows
+        ]
+    ).decode()
+
+
+@transaction.atomic
+def open_budget(budget: Budget, *, now: datetime) -> Budget:
+    """Save a new budget and count what its current period has spent already.
+
+    Nothing is recorded for the account between the count and the commit.
+    """
+    lock_counters(budget.account_id)
+    today = now.astimezone(budget.account.zone).date()
+    budget.counted_from, end_on = period_of(budget.period, today)
+    budget.save()
+    period = BudgetPeriod(budget=budget, start_on=budget.counted_from, end_on=end_on)
+    period.spent, period.estimated = counted(budget, budget.counted_from, end_on, now=now)
+    period.save()
+    return budget
+
+
+@transaction.atomic
+def recount(budget: Budget, *, now: datetime) -> None:
+    """Set every counter of the budget to what the report says (after re-pricing or repair)."""
+    lock_counters(budget.account_id)
+    for period in budget.periods.select_for_update().order_by("start_on"):
+        spent, estimated = counted(budget, period.start_on, period.end_on, now=now)
+        BudgetPeriod.objects.filter(pk=period.pk).update(spent=spent, estimated=estimated)
+
+
+def lock_counters(account_id: int) -> None:
+    """Until the transaction ends nobody records for the account."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [COUNTER_LOCK, account_id])
+
+
+def period_of(period: str, day: date) -> tuple[date, date | None]:
+    """The period `[start, end)` of local days that holds `day`; no end: it never ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s, budgets_period_end(%s, s) FROM budgets_period_start(%s, %s) AS s",
+            [period, period, day],
+        )
+        return cursor.fetchone()
+
+
+def counted(
+    budget: Budget, start_on: date, end_on: date | None, *, now: datetime
+) -> tuple[Decimal, Decimal]:
+    """What the report says of a budget's scope over those days: cost, and ceiling of unpriced."""
+    report = ask(question_of(budget, start_on, end_on), now=now)
+    # Its cost is null where nothing is priced: then nothing is known to be spent.
+    return report.totals["cost"] or Decimal(0), report.totals["ceiling_cost"]
+
+
+def question_of(budget: Budget, start_on: date, end_on: date | None, **more: Any) -> Question:
+    """The report's question about a budget's scope and days, for counting and for drivers."""
+    filters = {}
+    if budget.scope != Budget.Scope.ACCOUNT:
+        filters[budget.scope] = Filter(ids=(budget.subject.pk,))
+    return Question(
+        reach=reach_of_account(budget.account),
+        start=start_on,
+        end=end_on or END_OF_TIME,
+        metrics=("cost", "ceiling_cost", "requests"),
+        filters=filters,
+        **more,
+    )
+
+
+def reach_of_account(account: Account) -> Reach:
+    workspaces = Workspace.objects.select_related("account").filter(account=account)
+    return Reach((account,), tuple(workspaces))

@@ -1,0 +1,271 @@
+"""Budgets, their counters, holds, alerts and mail deliveries.
+
+The counters are moved by two SQL functions (migrations 0002 and 0003), inside the transaction
+that records requests or decides an authorization; nothing else writes them but a recount.
+"""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Now
+
+from accounts.models import Account, ApiKey, Archivable, Member, Project, Workspace
+
+
+def default_thresholds() -> list[int]:
+    return [80, 100]
+
+
+def only(scope: str) -> Q:
+    """A budget of that scope, which names what it is over and nothing else."""
+    subjects = ("workspace", "project", "member", "api_key")
+    return Q(scope=scope, **{f"{name}__isnull": name != scope for name in subjects})
+
+
+class Budget(Archivable):
+    """A limit over a scope and a period of the account's calendar.
+
+    A null limit is none; 0 lets nothing pass. A soft budget warns, a hard one also refuses.
+    Scope and period stay as they were made: another scope or period is another budget.
+    """
+
+    class Scope(models.TextChoices):
+        ACCOUNT = "account"
+        WORKSPACE = "workspace"
+        PROJECT = "project"
+        MEMBER = "member"
+        API_KEY = "api_key", "API key"
+
+    class Period(models.TextChoices):
+        DAY = "day"
+        WEEK = "week"
+        MONTH = "month"
+        QUARTER = "quarter"
+        TOTAL = "total"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="budgets")
+    name = models.CharField(max_length=200)
+    scope = models.CharField(max_length=9, choices=Scope.choices)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, null=True, blank=True)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, blank=True)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, blank=True)
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.PROTECT, null=True, blank=True, verbose_name="API key"
+    )
+    scope_id = models.GeneratedField(
+        expression=Case(
+            When(scope="workspace", then=F("workspace_id")),
+            When(scope="project", then=F("project_id")),
+            When(scope="member", then=F("member_id")),
+            When(scope="api_key", then=F("api_key_id")),
+            default=F("account_id"),
+        ),
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
+    limit = models.DecimalField(
+        max_digits=16,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text="US dollars a period. Empty: no limit. 0: nothing passes.",
+    )
+    period = models.CharField(max_length=7, choices=Period.choices, default=Period.MONTH)
+    hard = models.BooleanField(default=False, help_text="Refuse calls that would pass the limit.")
+    thresholds = ArrayField(
+        models.PositiveSmallIntegerField(
+            validators=[MinValueValidator(1), MaxValueValidator(1000)]
+        ),
+        default=default_thresholds,
+        blank=True,
+        help_text="Percent of the limit at which recipients are told, such as 80,100.",
+    )
+    recipients = ArrayField(
+        models.EmailField(), default=list, blank=True, help_text="E-mail addresses."
+    )
+    counted_from = models.DateField(
+        editable=False, help_text="The local day on which its first counted period began."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["account", "name"]
+        indexes = [
+            # The budgets above a request, in every recording and every decision.
+            models.Index(fields=["account", "scope", "scope_id"], name="budgets_above_a_request"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(limit=None) | Q(limit__gte=0), name="limit_is_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=only("account")
+                | only("workspace")
+                | only("project")
+                | only("member")
+                | only("api_key"),
+                name="budget_has_the_scope_that_it_says",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def subject(self) -> Any:
+        """What the budget is over: an account, workspace, project, member or API key."""
+        return getattr(self, self.scope)
+
+    def clean(self) -> None:
+        for scope in ("workspace", "project", "member", "api_key"):
+            given = getattr(self, f"{scope}_id") is not None
+            if given != (self.scope == scope):
+                message = "Name it." if self.scope == scope else "Leave this empty in this scope."
+                raise ValidationError({scope: message})
+        if self.scope != "account" and owner_id(self.subject) != self.account_id:
+            raise ValidationError({self.scope: "This belongs to another account."})
+        self.thresholds = sorted(set(self.thresholds))
+
+
+def owner_id(subject: Workspace | Project | Member | ApiKey) -> int:
+    """The id of the account that a budget's subject belongs to."""
+    if isinstance(subject, Project | ApiKey):
+        return subject.workspace.account_id
+    return subject.account_id
+
+
+class BudgetPeriod(models.Model):
+    """What a budget's scope spent in one period: local days `[start_on, end_on)`.
+
+    `spent` equals the report's cost for the scope and those days. `estimated` is what unpriced
+    requests count meanwhile, `held` what open holds set aside. All three count towards the limit.
+    """
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="periods")
+    start_on = models.DateField()
+    end_on = models.DateField(null=True)
+    spent = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    estimated = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    held = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+
+    class Meta:
+        ordering = ["budget", "-start_on"]
+        constraints = [
+            models.UniqueConstraint(fields=["budget", "start_on"], name="one_counter_a_period"),
+            models.CheckConstraint(
+                condition=Q(spent__gte=0, estimated__gte=0, held__gte=0),
+                name="counters_are_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.budget} from {self.start_on}"
+
+
+class Hold(models.Model):
+    """Money set aside by an authorization until its request is logged or it expires."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        SETTLED = "settled"
+        RELEASED = "released"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    request_id = models.CharField(max_length=200, db_collation="C")
+    amount = models.DecimalField(max_digits=20, decimal_places=10)
+    period_ids = ArrayField(models.BigIntegerField())
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            # The holds that a decision frees because they expired.
+            models.Index(
+                fields=["account", "expires_at"],
+                condition=Q(state="open"),
+                name="open_holds_by_expiry",
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "request_id"],
+                condition=Q(state="open"),
+                name="one_open_hold_per_request",
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="hold_is_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} for {self.request_id}"
+
+
+class Alert(models.Model):
+    """A budget's threshold crossed, once in its period."""
+
+    period = models.ForeignKey(BudgetPeriod, on_delete=models.CASCADE, related_name="alerts")
+    threshold = models.PositiveSmallIntegerField(help_text="Percent of the limit.")
+    limit = models.DecimalField(max_digits=16, decimal_places=4)
+    consumed = models.DecimalField(max_digits=20, decimal_places=10)
+    crossed_at = models.DateTimeField(db_default=Now())
+    addressed_at = models.DateTimeField(null=True, help_text="When its deliveries were made.")
+
+    class Meta:
+        ordering = ["-crossed_at"]
+        indexes = [
+            # The alerts whose deliveries are still to be made.
+            models.Index(
+                fields=["id"], condition=Q(addressed_at=None), name="alerts_to_be_addressed"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["period", "threshold"], name="alert_once_per_period")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period.budget} at {self.threshold} %"
+
+
+class Delivery(models.Model):
+    """One alert on its way to one address, tried until it is handed over or given up."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        FAILED = "failed"
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
+    recipient = models.EmailField()
+    state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    last_error = models.TextField(blank=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        ordering = ["-id"]
+        indexes = [
+            # What is due to be sent.
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(state="waiting"), name="deliveries_due"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "recipient"], name="alert_once_per_recipient")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alert} to {self.recipient}"

@@ -1,0 +1,95 @@
+"""Budgets as the API takes and gives them, with natural keys for what they are over."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.access import Reach
+from accounts.models import ApiKey, Member, Project
+from budgets.authorize import plain
+from budgets.models import Budget
+from budgets.standing import Standing
+
+
+class BudgetSerializer(serializers.Serializer):
+    """A budget to be created or changed; `key` is the natural key of what it is over."""
+
+    name = serializers.CharField(max_length=200)
+    scope = serializers.ChoiceField(choices=Budget.Scope.choices)
+    key = serializers.CharField(
+        max_length=200,
+        required=False,
+        help_text="Slug of the workspace, tag of the project, identifier of the member or API key.",
+    )
+    workspace = serializers.CharField(
+        max_length=80, required=False, help_text="Slug, where a tag or key is in several."
+    )
+    limit = serializers.DecimalField(
+        max_digits=16, decimal_places=4, min_value=0, allow_null=True, default=None
+    )
+    period = serializers.ChoiceField(choices=Budget.Period.choices, default=Budget.Period.MONTH)
+    hard = serializers.BooleanField(default=False)
+    thresholds = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=1000),
+        default=[80, 100],
+        max_length=20,
+    )
+    recipients = serializers.ListField(child=serializers.EmailField(), default=list, max_length=50)
+
+    FIXED = ("scope", "key", "workspace", "period")
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self.partial:
+            fixed = [name for name in self.FIXED if name in values]
+            if fixed:
+                raise serializers.ValidationError(
+                    {fixed[0]: "This stays as it was made; create another budget instead."}
+                )
+        elif values["scope"] != Budget.Scope.ACCOUNT:
+            values["subject"] = self.subject(values)
+        if "thresholds" in values:
+            values["thresholds"] = sorted(set(values["thresholds"]))
+        return values
+
+    def subject(self, values: dict[str, Any]) -> Any:
+        """What the budget is over, found within the caller's reach."""
+        reach: Reach = self.context["reach"]
+        scope, key = values["scope"], values.get("key", "")
+        workspaces = [w for w in reach.workspaces if values.get("workspace") in (None, w.slug)]
+        ids = [w.pk for w in workspaces]
+        found: Any = {
+            Budget.Scope.WORKSPACE: lambda: [w for w in reach.workspaces if w.slug == key],
+            Budget.Scope.PROJECT: lambda: Project.objects.filter(workspace__in=ids, tag=key),
+            Budget.Scope.MEMBER: lambda: Member.objects.filter(
+                account__in=reach.account_ids, identifier=key
+            ),
+            Budget.Scope.API_KEY: lambda: ApiKey.objects.filter(workspace__in=ids, identifier=key),
+        }[scope]()
+        found = list(found[:2])
+        if len(found) != 1:
+            what = "several of them; name the workspace too" if found else "none that you can see"
+            raise serializers.ValidationError({"key": f"There is {what} with the key {key!r}."})
+        return found[0]
+
+
+def as_json(standing: Standing) -> dict[str, Any]:
+    return {
+        "id": standing.id,
+        "name": standing.name,
+        "scope": standing.scope,
+        "key": standing.scope_key,
+        "limit": plain(standing.limit),
+        "period": standing.period,
+        "hard": standing.hard,
+        "thresholds": standing.thresholds,
+        "recipients": standing.recipients,
+        "spent": plain(standing.spent),
+        "estimated": plain(standing.estimated),
+        "held": plain(standing.held),
+        "remaining": plain(standing.remaining),
+        "consumed_percent": plain(standing.percent),
+        "period_start": standing.start_on.isoformat(),
+        "resets_at": standing.resets_at.isoformat().replace("+00:00", "Z")
+        if standing.resets_at
+        else None,
+    }

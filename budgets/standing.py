@@ -1,0 +1,106 @@
+"""Where budgets stand now: one query over every budget within reach."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from accounts.access import Reach
+from usage.reports.catalogue import shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A budget and its current period, local days `[start_on, end_on)`; money in US dollars."""
+
+    id: int
+    name: str
+    account_id: int
+    account: str
+    scope: str
+    scope_key: str
+    scope_label: str
+    limit: Decimal | None
+    period: str
+    hard: bool
+    thresholds: list[int]
+    recipients: list[str]
+    spent: Decimal
+    estimated: Decimal
+    held: Decimal
+    start_on: date
+    end_on: date | None
+    resets_at: datetime | None
+
+    @property
+    def consumed(self) -> Decimal:
+        return self.spent + self.estimated
+
+    @property
+    def percent(self) -> Decimal | None:
+        """Consumed percent of the limit, to a tenth; None without a limit."""
+        if self.limit is None:
+            return None
+        if not self.limit:
+            return Decimal(100)
+        return (self.consumed * 100 / self.limit).quantize(Decimal("0.1"))
+
+    @property
+    def remaining(self) -> Decimal | None:
+        if self.limit is None:
+            return None
+        return max(self.limit - self.consumed - self.held, Decimal(0))
+
+
+# A budget over a workspace's things needs the workspace in reach; one over an account or member
+# spends everywhere in the account, so all of the account's workspaces must be.
+SQL = f"""
+SELECT b.id, b.name, b.account_id, a.slug, b.scope,
+    CASE b.scope WHEN 'account' THEN a.slug WHEN 'workspace' THEN w.slug
+        WHEN 'project' THEN p.tag WHEN 'member' THEN m.identifier ELSE k.identifier END,
+    CASE b.scope WHEN 'account' THEN a.name WHEN 'workspace' THEN w.name
+        WHEN 'project' THEN coalesce(nullif(p.name, ''), p.tag)
+        WHEN 'member' THEN coalesce(nullif(m.name, ''), m.identifier)
+        ELSE coalesce(nullif(k.name, ''), {shortened("k.identifier")}) END,
+    b."limit", b.period, b.hard AND coalesce(w.enforce_hard_limits, true),
+    b.thresholds, b.recipients,
+    coalesce(c.spent, 0), coalesce(c.estimated, 0), coalesce(c.held, 0),
+    s.start_on, budgets_period_end(b.period, s.start_on),
+    budgets_period_end(b.period, s.start_on)::timestamp AT TIME ZONE a.time_zone
+FROM budgets_budget b
+JOIN accounts_account a ON a.id = b.account_id
+CROSS JOIN LATERAL (
+    SELECT budgets_period_start(b.period, (%(now)s AT TIME ZONE a.time_zone)::date) AS start_on
+) s
+LEFT JOIN budgets_budgetperiod c ON c.budget_id = b.id AND c.start_on = s.start_on
+LEFT JOIN accounts_project p ON p.id = b.project_id
+LEFT JOIN accounts_apikey k ON k.id = b.api_key_id
+LEFT JOIN accounts_member m ON m.id = b.member_id
+LEFT JOIN accounts_workspace w ON w.id = coalesce(b.workspace_id, p.workspace_id, k.workspace_id)
+WHERE b.account_id = ANY(%(accounts)s)
+AND (%(archived)s OR b.archived_at IS NULL) AND (%(id)s::bigint IS NULL OR b.id = %(id)s)
+AND CASE WHEN w.id IS NOT NULL THEN w.id = ANY(%(workspaces)s)
+    ELSE NOT EXISTS (
+        SELECT FROM accounts_workspace o
+        WHERE o.account_id = b.account_id AND o.id <> ALL(%(workspaces)s)) END
+ORDER BY (coalesce(c.spent, 0) + coalesce(c.estimated, 0)) / nullif(b."limit", 0) DESC NULLS LAST,
+    b.name, b.id
+"""
+
+
+def standings(
+    reach: Reach, *, now: datetime, budget_id: int | None = None, archived: bool = False
+) -> list[Standing]:
+    """The budgets within reach, the most consumed first."""
+    parameters: dict[str, Any] = {
+        "now": now,
+        "accounts": reach.account_ids,
+        "workspaces": reach.workspace_ids,
+        "id": budget_id,
+        "archived": archived,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(SQL, parameters)
+        return [Standing(*row) for row in cursor.fetchall()]

@@ -1,0 +1,92 @@
+"""What needs a person: models without a price, rows set aside, mails that did not go out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from budgets.models import Delivery
+from budgets.standing import Standing
+from config.unfold import address
+from config.view import View
+from usage import formatting
+from usage.models import QuarantinedRow
+from usage.reports.run import ask
+
+SHOWN_MODELS = 3
+FAILED_DAYS = 7
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    icon: str
+    title: str
+    detail: str
+    link: str
+
+
+def unpriced_models(view: View, unpriced: int) -> list[Item]:
+    if not unpriced:
+        return []
+    report = ask(
+        view.question(metrics=("unpriced_requests",), group_by=("model",), limit=SHOWN_MODELS),
+        now=view.now,
+    )
+    names = [shortened(row["model"]) for row in report.rows if row["unpriced_requests"]]
+    return [
+        Item(
+            "price_change",
+            f"{plural(unpriced, 'request')} without a price",
+            f"Spend does not include them. Models: {', '.join(names)}"
+            + (" and others" if report.other and report.other["unpriced_requests"] else ""),
+            view.log_url(unpriced="1"),
+        )
+    ]
+
+
+def waiting_rows(view: View, quarantine: QuerySet[QuarantinedRow]) -> list[Item]:
+    number = quarantine.filter(
+        account__in=view.reach.account_ids, state=QuarantinedRow.State.WAITING
+    ).count()
+    if not number:
+        return []
+    query = urlencode({"state__exact": QuarantinedRow.State.WAITING})
+    return [
+        Item(
+            "report",
+            f"{plural(number, 'row')} set aside",
+            "They could not be recorded as they were sent. Correct them or discard them.",
+            f"{reverse('admin:usage_quarantinedrow_changelist')}?{query}",
+        )
+    ]
+
+
+def failed_deliveries(view: View, budgets: list[Standing]) -> list[Item]:
+    """Of the last days only: older alerts are not worth sending any more."""
+    number = Delivery.objects.filter(
+        state=Delivery.State.FAILED,
+        alert__period__budget__in=[budget.id for budget in budgets],
+        alert__crossed_at__gt=view.now - timedelta(days=FAILED_DAYS),
+    ).count()
+    if not number:
+        return []
+    query = urlencode({"state__exact": Delivery.State.FAILED})
+    return [
+        Item(
+            "unsubscribe",
+            f"{plural(number, 'alert mail')} not delivered",
+            f"Given up in the last {FAILED_DAYS} days; the recipients do not know.",
+            f"{address('admin:budgets_delivery_changelist')}?{query}",
+        )
+    ]
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{formatting.count(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,109 @@
+"""System checks over the settings: what would fail late, or leak, is told before the start."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST_SECRET_KEY = 50
+FEWEST_CHARACTERS = 5
+# What the API promises to take in one request, and what one request may cost in memory.
+SMALLEST_INGEST_BYTES = 32 * 1024 * 1024
+LARGEST_INGEST_BYTES = 1024 * 1024 * 1024
+
+
+@register(Tags.security)
+def check_secret_key(**_: Any) -> list[CheckMessage]:
+    try:
+        key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        key = ""
+    if not key:
+        return [
+            Error(
+                "SECRET_KEY is not set.",
+                hint="Set it in the environment, or start with `manage.py up`, which makes one.",
+                id="config.E001",
+            )
+        ]
+    strong = len(key) >= SHORTEST_SECRET_KEY and len(set(key)) >= FEWEST_CHARACTERS
+    if strong and not key.startswith("django-insecure-"):
+        return []
+    return [
+        Error(
+            f"SECRET_KEY is a default or shorter than {SHORTEST_SECRET_KEY} characters.",
+            hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(50))".',
+            id="config.E002",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_allowed_hosts(**_: Any) -> list[CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ALLOWED_HOSTS contains '*': links in mails can be made to point anywhere.",
+            hint="Name the hosts under which this server is reached.",
+            id="config.W003",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_database_engine(**_: Any) -> list[CheckMessage]:
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if engine == "django.db.backends.postgresql":
+        return []
+    return [
+        Error(
+            f"DATABASE_URL names {engine}, and only PostgreSQL will do.",
+            hint="Use postgres://USER:PASSWORD@HOST:PORT/NAME, PostgreSQL 15 or newer.",
+            id="config.E004",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_ingest_bytes(**_: Any) -> list[CheckMessage]:
+    size = settings.INGEST_MAX_BYTES
+    if size < SMALLEST_INGEST_BYTES:
+        return [
+            Error(
+                f"INGEST_MAX_BYTES is {size}, and the API promises to take 32 MB.",
+                hint=f"Set it to {SMALLEST_INGEST_BYTES} or more.",
+                id="config.E005",
+            )
+        ]
+    if size > LARGEST_INGEST_BYTES:
+        return [
+            Warning(
+                f"INGEST_MAX_BYTES is {size}: one request may take as much memory.",
+                hint=f"Set it to {LARGEST_INGEST_BYTES} or less.",
+                id="config.W006",
+            )
+        ]
+    return []
+
+
+@register(Tags.files)
+def check_data_directory(**_: Any) -> list[CheckMessage]:
+    if can_be_written(settings.DATA_DIR):
+        return []
+    return [
+        Error(
+            f"The data directory {settings.DATA_DIR} cannot be written.",
+            hint="Set TOKENBOOK_DATA to a directory that belongs to the user of this process.",
+            id="config.E007",
+        )
+    ]
+
+
+def can_be_written(directory: Path) -> bool:
+    """Or, where it is still to be made, whether it can be made."""
+    existing = next(path for path in [directory, *directory.parents] if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

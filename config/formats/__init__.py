@@ -1,0 +1,1 @@
+"""How the admin's lists and forms write dates: sortable, and with their zone."""

@@ -1,0 +1,71 @@
+"""/healthz and /readyz, for whatever watches over the processes."""
+
+import time
+from datetime import datetime, timedelta
+
+from django.db import Error, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from config.models import Heartbeat
+
+FRESH = timedelta(seconds=30)
+LOOK_AGAIN_SECONDS = 5.0
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers; says nothing of what it depends on."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether requests would be served as they should, and if not, why not."""
+    reasons = obstacles(now=timezone.now())
+    return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+
+def obstacles(*, now: datetime) -> list[str]:
+    try:
+        if schema.is_behind():
+            return ["There are migrations to apply: run `manage.py migrate`."]
+        return stale_heartbeats(now=now)
+    except Error as error:
+        return [f"The database does not answer: {type(error).__name__}."]
+
+
+def stale_heartbeats(*, now: datetime) -> list[str]:
+    fresh = set(Heartbeat.objects.filter(beat_at__gt=now - FRESH).values_list("name", flat=True))
+    return [
+        f"The worker's {name} shows no life: is `manage.py worker` running?"
+        for name in (Heartbeat.QUEUE, Heartbeat.TICKS)
+        if name not in fresh
+    ]
+
+
+class Schema:
+    """Whether all migrations are applied; once they are, that is remembered."""
+
+    def __init__(self) -> None:
+        self.looked_at = float("-inf")
+        self.behind = True
+
+    def is_behind(self) -> bool:
+        if self.behind and time.monotonic() - self.looked_at > LOOK_AGAIN_SECONDS:
+            self.behind = has_unapplied_migrations()
+            self.looked_at = time.monotonic()
+        return self.behind
+
+
+schema = Schema()
+
+
+def has_unapplied_migrations() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,0 +1,55 @@
+"""What runs when, all of it.
+
+A tick runs every so many seconds in one process among all workers (`manage.py tick`). A schedule is
+a cron line in UTC, whose task goes through the queue to any worker. Both may run twice.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+
+@dataclass(frozen=True)
+class Tick:
+    name: str
+    every_seconds: float
+    run: str
+
+
+@dataclass(frozen=True)
+class Schedule:
+    name: str
+    cron: str
+    task: str
+
+
+TICKS = (
+    Tick("fold", every_seconds=0.5, run="usage.tasks.fold"),
+    Tick("deliver", every_seconds=2, run="budgets.tasks.deliver"),
+    Tick("release", every_seconds=5, run="budgets.tasks.release_expired"),
+    # django-q2's own loop looks for what is due every 30 s only.
+    Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
+)
+
+SCHEDULES = (Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),)
+
+
+def functions() -> list[str]:
+    return [tick.run for tick in TICKS] + [schedule.task for schedule in SCHEDULES]
+
+
+@transaction.atomic
+def sync() -> None:
+    """Make django-q2's table say what this file says: a row it cannot parse would stop them all.
+
+    A row that is right is left alone, with the moment of its next run.
+    """
+    from django_q.models import Schedule as Row
+
+    for schedule in SCHEDULES:
+        wanted = {"func": schedule.task, "schedule_type": Row.CRON, "cron": schedule.cron}
+        wanted |= {"repeats": -1, "args": None, "kwargs": None, "hook": None, "cluster": None}
+        if Row.objects.filter(name=schedule.name, **wanted).count() != 1:
+            Row.objects.filter(name=schedule.name).delete()
+            Row.objects.create(name=schedule.name, **wanted)
+    Row.objects.exclude(name__in=[schedule.name for schedule in SCHEDULES]).delete()

@@ -1,0 +1,45 @@
+"""The admin site: unfold's, with a home dashboard and the request log."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from unfold.sites import UnfoldAdminSite
+
+from accounts.access import Right
+from accounts.scoped_admin import reach_of, whole_accounts
+from config import home
+from usage import request_log_page
+from usage.models import QuarantinedRow
+from usage.query_strings import tidied
+
+
+class TokenbookAdminSite(UnfoldAdminSite):
+    index_title = "Dashboard"
+    enable_nav_sidebar = True
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        tidy = tidied(request.GET)
+        if tidy is not None:
+            return HttpResponseRedirect(f"{request.path}?{tidy}")
+        quarantine = self.get_model_admin(QuarantinedRow).get_queryset(request)
+        context = home.dashboard(
+            reach_of(request), request.GET, now=timezone.now(), quarantine=quarantine
+        )
+        context["may_manage"] = bool(whole_accounts(request, Right.MANAGE))
+        context["may_export"] = bool(reach_of(request, Right.EXPORT).workspaces)
+        context["public_url"] = request.build_absolute_uri("/").rstrip("/")
+        return super().index(request, {**context, **(extra_context or {})})
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            path("requests/", self.admin_view(request_log_page.log), name="request_log"),
+            path(
+                "requests/one/",
+                self.admin_view(request_log_page.detail),
+                name="request_detail",
+            ),
+        ]

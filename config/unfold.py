@@ -1,0 +1,142 @@
+"""How the admin looks and what its navigation offers: settings of django-unfold.
+
+Imported by the settings, so that nothing here may import models.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse, reverse_lazy
+
+Item = dict[str, Any]
+
+
+def page(title: str, icon: str, name: str, permission: Callable[..., bool] | None = None) -> Item:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(name),
+        "permission": permission or is_staff,
+    }
+
+
+def rows(title: str, icon: str, model: str) -> Item:
+    """The list of a model such as `usage.price`, for those who may see its rows."""
+    name = f"admin:{model.replace('.', '_')}_changelist"
+    return {
+        "title": title,
+        "icon": icon,
+        "link": lambda request: address(name),
+        "permission": lambda request: sees(request, model),
+    }
+
+
+def is_staff(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_staff)
+
+
+def sees(request: HttpRequest, label: str) -> bool:
+    from django.apps import apps
+    from django.contrib import admin
+    from django.contrib.admin.exceptions import NotRegistered
+
+    try:
+        model = apps.get_model(label)
+        return admin.site.get_model_admin(model).has_view_permission(request)
+    except (LookupError, NotRegistered):
+        return False
+
+
+def address(name: str, *keys: Any) -> str:
+    """Where a page is; nothing where there is no such page."""
+    try:
+        return reverse(name, args=keys)
+    except NoReverseMatch:
+        return ""
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Tokenbook",
+    "SITE_HEADER": "Tokenbook",
+    "SITE_SUBHEADER": "LLM spend",
+    "SITE_SYMBOL": "receipt_long",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("config/tokenbook.svg"),
+        }
+    ],
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "STYLES": [lambda request: static("config/tokenbook.css")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.2% .014 258)",
+            "100": "oklch(93.6% .032 258)",
+            "200": "oklch(88.4% .059 258)",
+            "300": "oklch(80.9% .105 257)",
+            "400": "oklch(70.7% .155 257)",
+            "500": "oklch(60.5% .19 259)",
+            "600": "oklch(52.5% .19 261)",
+            "700": "oklch(46.5% .175 262)",
+            "800": "oklch(40.5% .145 263)",
+            "900": "oklch(36% .115 264)",
+            "950": "oklch(27% .08 266)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Analytics",
+                "items": [
+                    page("Dashboard", "monitoring", "admin:index"),
+                    page("Request log", "receipt_long", "admin:request_log"),
+                ],
+            },
+            {
+                "title": "Budgets",
+                "items": [
+                    rows("Budgets", "savings", "budgets.budget"),
+                    rows("Alerts", "notifications", "budgets.alert"),
+                ],
+            },
+            {
+                "title": "Accounting",
+                "items": [
+                    rows("Prices", "sell", "usage.price"),
+                    rows("Priced models", "neurology", "usage.pricedmodel"),
+                    rows("Clients", "handshake", "accounts.client"),
+                    rows("Exports", "download", "exports.export"),
+                ],
+            },
+            {
+                "title": "Configuration",
+                "items": [
+                    rows("Accounts", "corporate_fare", "accounts.account"),
+                    rows("Workspaces", "workspaces", "accounts.workspace"),
+                    rows("Projects", "folder", "accounts.project"),
+                    rows("Members", "group", "accounts.member"),
+                    rows("API keys", "key", "accounts.apikey"),
+                    rows("Access tokens", "token", "accounts.accesstoken"),
+                    rows("Roles", "badge", "accounts.role"),
+                    rows("Users", "person", "accounts.user"),
+                ],
+            },
+            {
+                "title": "Operations",
+                "items": [
+                    rows("Quarantine", "report", "usage.quarantinedrow"),
+                    rows("Mail deliveries", "mail", "budgets.delivery"),
+                    rows("Failed tasks", "running_with_errors", "django_q.failure"),
+                    page("API docs", "api", "docs"),
+                ],
+            },
+        ],
+    },
+}

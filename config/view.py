@@ -1,0 +1,98 @@
+"""What a reader of the dashboard looks at: a part of their reach, over a period."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.urls import reverse
+
+from accounts.access import Reach
+from accounts.models import Account, Workspace
+from config import periods
+from config.periods import Period
+from usage.reports.question import Question, today_in
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a reader looks at: a part of their reach, over a period."""
+
+    reach: Reach
+    account: Account | None
+    workspace: Workspace | None
+    period: Period
+    now: datetime
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self.reach.accounts[0].zone if self.reach.accounts else ZoneInfo("UTC")
+
+    @property
+    def zone_label(self) -> str:
+        zones = {account.time_zone for account in self.reach.accounts}
+        return zones.pop() if len(zones) == 1 else "each account's own zone"
+
+    def question(self, **more: Any) -> Question:
+        return Question(reach=self.reach, start=self.period.start, end=self.period.end, **more)
+
+    def before(self, question: Question) -> Question:
+        """The same question over the period before; of today, yesterday up to this time of day."""
+        zones = {account.time_zone for account in self.reach.accounts}
+        start, end = self.period.before_start, self.period.before_end
+        if self.period.key != "today" or len(zones) != 1:
+            return replace(question, start=start, end=end)
+        midnight = datetime.combine(start, datetime.min.time(), tzinfo=self.zone)
+        until = self.now.astimezone(self.zone).replace(tzinfo=None) - timedelta(1)
+        last = max(until.replace(tzinfo=self.zone), midnight + timedelta(seconds=1))
+        return replace(question, start=midnight, end=last)
+
+    @property
+    def before_label(self) -> str:
+        if self.period.key == "today":
+            return f"yesterday by {self.now.astimezone(self.zone):%H:%M}"
+        return self.period.before_label
+
+    def as_query(self, **changes: str | None) -> str:
+        """The query string of this view with some of its parameters changed."""
+        parameters = {
+            "account": self.account.slug if self.account else None,
+            "workspace": self.workspace.slug if self.workspace else None,
+            **self.period.as_query(),
+        }
+        if "range" in changes:
+            parameters.pop("from", None)
+            parameters.pop("to", None)
+        parameters |= changes
+        return urlencode({name: value for name, value in parameters.items() if value})
+
+    def log_url(self, **more: Any) -> str:
+        """The request log with the same filters."""
+        parameters = {
+            "account": self.account.slug if self.account else None,
+            "workspace": self.workspace.slug if self.workspace else None,
+            "from": self.period.start.isoformat(),
+            "to": self.period.end.isoformat(),
+            **more,
+        }
+        given = {name: value for name, value in parameters.items() if value}
+        return f"{reverse('admin:request_log')}?{urlencode(given)}"
+
+
+def view_of(reach: Reach, parameters: Mapping[str, str], *, now: datetime) -> View:
+    """The part and the period that query parameters name. Raises BadPeriod."""
+    account = _named(reach.accounts, parameters.get("account"))
+    if account is None and len(reach.accounts) == 1:
+        account = reach.accounts[0]
+    within = reach.within(account=account.slug) if account else reach
+    workspace = _named(within.workspaces, parameters.get("workspace")) if account else None
+    if workspace:
+        within = Reach(within.accounts, (workspace,))
+    period = periods.chosen(parameters, today=today_in(within, now=now))
+    return View(within, account, workspace, period, now)
+
+
+def _named(things: tuple[Any, ...], slug: str | None) -> Any:
+    return next((thing for thing in things if thing.slug == slug), None) if slug else None

@@ -1,0 +1,45 @@
+"""`manage.py web`: granian over `config.wsgi`."""
+
+import gc
+
+from django.conf import settings
+from django.db import connections
+from django.urls import get_resolver
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+from config.address import Address
+
+KILL_AFTER_SECONDS = 25
+
+
+def serve(address: Address) -> None:
+    server = Granian(
+        "config.wsgi:application",
+        address=address.host,
+        port=address.port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.WEB_WORKERS,
+        blocking_threads=settings.WEB_THREADS,
+        # Connections of a worker, idle ones included; past it new ones wait in the backlog.
+        backlog=1024,
+        backpressure=512,
+        respawn_failed_workers=True,
+        respawn_interval=1,
+        workers_kill_timeout=KILL_AFTER_SECONDS,
+        log_level=LogLevels.warning,
+    )
+    prepare_to_fork()
+    server.serve()
+
+
+def prepare_to_fork() -> None:
+    """Load the application once for all workers, and leave its memory untouched."""
+    import config.wsgi  # noqa: F401 (granian looks it up by name)
+
+    get_resolver().url_patterns  # noqa: B018 (reading it imports every view)
+    connections.close_all()
+    gc.freeze()

@@ -1,0 +1,167 @@
+"""What can be exported: the request log and every report, each as pieces of a file.
+
+Nothing here grows with the number of rows: the database hands them over as it finds them.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+
+from exports.formats import CHUNK_BYTES, FileFormat, joined
+from exports.snapshot import Snapshot, snapshot
+from usage import partitions
+from usage.reports.question import Question
+from usage.reports.run import Column, columns_of, tidy
+from usage.reports.sql import compile_question
+from usage.requests import FIELDS, NAMES, Condition, RequestQuery
+
+# Of a day's rows so many bytes stay in memory; the rest of the day waits in a temporary file.
+DAY_BYTES_IN_MEMORY = 4 * 1024 * 1024
+ROWS_AT_ONCE = 2_000
+ALL_ROWS = 2**31 - 1
+
+# The columns of the request log in a file: here for good, further ones come at the end.
+# Those without an expression are the list's own (`usage.requests.FIELDS`).
+LOG_COLUMNS: dict[Column, str | None] = {
+    Column("request_id", "string"): None,
+    Column("occurred_at", "datetime"): None,
+    Column("received_at", "datetime"): None,
+    Column("day", "date"): "(l.occurred_at AT TIME ZONE a.time_zone)::date",
+    Column("account", "string"): "a.slug",
+    Column("workspace_id", "integer"): "l.workspace_id",
+    Column("workspace", "string"): None,
+    Column("workspace_name", "string"): None,
+    Column("project_id", "integer"): "l.project_id",
+    Column("project", "string"): None,
+    Column("project_name", "string"): None,
+    Column("client_id", "integer"): "p.client_id",
+    Column("client", "string"): None,
+    Column("client_name", "string"): None,
+    Column("member_id", "integer"): "l.member_id",
+    Column("member", "string"): None,
+    Column("member_name", "string"): None,
+    Column("api_key_id", "integer"): "l.api_key_id",
+    Column("api_key", "string"): None,
+    Column("api_key_name", "string"): None,
+    Column("model", "string"): None,
+    Column("requested_model", "string"): None,
+    Column("provider", "string"): None,
+    Column("endpoint", "string"): None,
+    Column("status", "integer"): None,
+    Column("error_type", "string"): None,
+    Column("service_tier", "string"): None,
+    Column("streamed", "boolean"): None,
+    Column("input_tokens", "integer", "tokens"): None,
+    Column("cache_read_tokens", "integer", "tokens"): None,
+    Column("cache_write_tokens", "integer", "tokens"): None,
+    Column("cache_write_1h_tokens", "integer", "tokens"): None,
+    Column("output_tokens", "integer", "tokens"): None,
+    Column("reasoning_tokens", "integer", "tokens"): None,
+    Column("latency_ms", "integer", "milliseconds"): None,
+    Column("time_to_first_token_ms", "integer", "milliseconds"): None,
+    Column("cost", "decimal", "USD"): None,
+    Column("ceiling_cost", "decimal", "USD"): None,
+    Column("reported_cost", "decimal", "USD"): None,
+    Column("meters", "object"): None,
+    Column("tags", "object"): None,
+}
+
+
+# A part of time, `[start, end)`; without a start or an end it has none.
+Stretch = tuple[datetime | None, datetime | None]
+
+
+def log_file(query: RequestQuery, period: Stretch, file_format: FileFormat) -> Iterator[bytes]:
+    """The requests that the query wants, the oldest first, as pieces of a file.
+
+    `period` is where the query looks at all: it spares looking elsewhere.
+    """
+    with snapshot() as frozen:
+        rows = log_rows(frozen, query, period, file_format)
+        yield from file_format.whole(list(LOG_COLUMNS), rows)
+
+
+def log_rows(
+    frozen: Snapshot, query: RequestQuery, period: Stretch, file_format: FileFormat
+) -> Iterator[bytes]:
+    """Day by day: so nothing larger than a day is ever sorted, and the first day comes at once.
+
+    A day is taken from the database whole before it is handed on, so that the database never waits
+    for the client in the middle of a statement, where no time-out reaches it.
+    """
+    for stretch in stretches(partitions.existing_partitions()):
+        if not overlap(stretch, period):
+            continue
+        with (
+            tempfile.SpooledTemporaryFile(DAY_BYTES_IN_MEMORY) as spool,
+            frozen.cursor() as cursor,
+        ):
+            with cursor.copy(cursor.mogrify(*log_statement(query, stretch, file_format))) as copy:
+                for row in copy:
+                    spool.write(file_format.copied(bytes(row)))
+            spool.seek(0)
+            while piece := spool.read(CHUNK_BYTES):
+                yield piece
+                frozen.stay_alive()
+
+
+def stretches(partition_names: set[str]) -> list[Stretch]:
+    """`[start, end)` of each day with a partition, and of all time before, between and after."""
+    prefix = "usage_requestlog_"
+    days = [
+        date.fromisoformat(name.removeprefix(prefix))
+        for name in partition_names
+        if name.startswith(prefix) and name.removeprefix(prefix).isdigit()
+    ]
+    edges = sorted({*days, *(day + timedelta(1) for day in days)})
+    midnights = [datetime.combine(edge, time.min, tzinfo=UTC) for edge in edges]
+    return list(itertools.pairwise([None, *midnights, None]))
+
+
+def overlap(one: Stretch, other: Stretch) -> bool:
+    return all(
+        start is None or end is None or start < end
+        for start, end in ((one[0], other[1]), (other[0], one[1]))
+    )
+
+
+def log_statement(
+    query: RequestQuery, stretch: Stretch, file_format: FileFormat
+) -> tuple[str, list[object]]:
+    start, end = stretch
+    edges = [Condition("l.occurred_at >= %s", (start,))] if start else []
+    edges += [Condition("l.occurred_at < %s", (end,))] if end else []
+    where, parameters = query.where(*edges)
+    columns = ", ".join(
+        f"{file_format.expression(column, sql or FIELDS[column.name])} AS {column.name}"
+        for column, sql in LOG_COLUMNS.items()
+    )
+    select = f"""SELECT {columns} FROM usage_requestlog l {NAMES}
+        WHERE l.workspace_id = ANY(%s) AND {where}
+        ORDER BY l.occurred_at, l.request_id"""
+    return file_format.copy(select), [query.reach.workspace_ids, *parameters]
+
+
+def report_file(question: Question, file_format: FileFormat) -> Iterator[bytes]:
+    """The rows of the report, all of them where the question sets no limit."""
+    columns = columns_of(question)
+    with snapshot() as frozen:
+        rows = report_rows(frozen, question, columns)
+        pieces = joined(file_format.row(columns, values) for values in rows)
+        yield from file_format.whole(columns, pieces)
+
+
+def report_rows(
+    frozen: Snapshot, question: Question, columns: list[Column]
+) -> Iterator[list[object]]:
+    compiled = compile_question(question)
+    limits = {"limit": question.limit or ALL_ROWS}
+    sql = frozen.cursor().mogrify(compiled.sql, compiled.parameters | limits)
+    with frozen.server.cursor(name="report") as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        cursor.execute(sql)
+        for kind, _, *values in cursor:
+            if kind != "row":  # the sums come after all rows
+                return
+            yield [tidy(v, column.type) for v, column in zip(values, columns, strict=True)]

@@ -1,0 +1,77 @@
+"""One call of a gateway, from rows of JSON to what is answered: recorded, known, or set aside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.db import transaction
+
+from accounts.models import AccessToken, Account
+from usage.ingest import litellm
+from usage.ingest.quarantine import Rejected, quarantine
+from usage.ingest.record import record
+from usage.ingest.resolve import Resolver, Row, resolver
+from usage.ingest.schema import UNDECODABLE, NativeRequest, RowError, decode_with
+
+Decode = Callable[[bytes], NativeRequest]
+
+NATIVE = msgspec.json.Decoder(NativeRequest)
+ANYTHING = msgspec.json.Decoder()
+
+DECODERS: dict[str, Decode] = {"native": NATIVE.decode, "litellm": litellm.decode}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "rejected": [row.as_dict() for row in self.rejected],
+        }
+
+
+def receive(
+    raw_rows: Sequence[bytes | msgspec.Raw],
+    *,
+    source: str,
+    account: Account,
+    token: AccessToken | None,
+    now: datetime,
+) -> Received:
+    """Record what can be recorded and quarantine the rest, in one commit."""
+    resolve = resolver(account, token, now=now)
+    rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
+    with transaction.atomic():
+        recorded = record(rows, account_id=account.pk, received_at=now)
+        quarantine(rejected, account_id=account.pk, source=source, received_at=now)
+    return Received(recorded.accepted, recorded.duplicates, rejected)
+
+
+def read(
+    raw_rows: Sequence[bytes | msgspec.Raw], *, decode: Decode, resolve: Resolver
+) -> tuple[list[Row], list[Rejected]]:
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    for index, raw in enumerate(raw_rows):
+        try:
+            rows.append(resolve.row(decode_with(decode, raw)))
+        except RowError as error:
+            rejected.append(Rejected(index, request_id_of(raw), error, bytes(raw)))
+    return rows, rejected
+
+
+def request_id_of(raw: bytes | msgspec.Raw) -> str | None:
+    """The request id of a row that could not be recorded, where it has a readable one."""
+    try:
+        value = ANYTHING.decode(raw)
+    except UNDECODABLE:
+        return None
+    request_id = value.get("request_id") or value.get("id") if isinstance(value, dict) else None
+    return request_id[:200] if isinstance(request_id, str) else None

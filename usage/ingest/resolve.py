@@ -1,0 +1,285 @@
+"""From a posted request to a row of the log: names become ids, quantities become a cost."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+
+from accounts.access import narrowed_to
+from accounts.directory import DEFAULT_WORKSPACE, Directory, directory, safe_identifier
+from accounts.models import AccessToken, Account
+from accounts.versions import Versioned
+from usage.ingest.schema import MOST_DOLLARS, NativeRequest, RowError, check, milliseconds
+from usage.models import Endpoint, LlmModel, Name, Provider
+from usage.pricing.names import canonical
+from usage.pricing.ratecard import (
+    RateCard,
+    Unpriced,
+    rate_card,
+    stored_units,
+    total_units,
+)
+
+NAMES_VERSION = "names"
+MOST_UNITS = MOST_DOLLARS * 10**10
+
+# The same few names come again and again.
+named = lru_cache(maxsize=4096)(canonical)
+
+
+class NameCache:
+    """Ids of names of one kind; a new name gets its row, committed, on first sight."""
+
+    def __init__(self, model: type[Name]) -> None:
+        self.model = model
+        self.versioned = Versioned(f"{NAMES_VERSION}:{model.__name__}", model.objects.all().ids)
+
+    def id_of(self, name: str) -> int:
+        ids = self.versioned.get()
+        if name not in ids:
+            row, _ = self.model.objects.get_or_create(name=name)
+            ids[name] = row.pk
+        return ids[name]
+
+    def maybe(self, name: str | None) -> int | None:
+        return None if name is None else self.id_of(name)
+
+    def forget(self) -> None:
+        self.versioned.forget()
+
+
+MODELS, PROVIDERS, ENDPOINTS = NameCache(LlmModel), NameCache(Provider), NameCache(Endpoint)
+
+
+def forget() -> None:
+    for cache in (MODELS, PROVIDERS, ENDPOINTS):
+        cache.forget()
+
+
+@dataclass(slots=True)
+class Row:
+    """A row of the request log, and what recording needs beside it. Costs in 1e-10 dollars."""
+
+    request_id: str
+    occurred_at: datetime
+    workspace_id: int
+    project_id: int | None
+    api_key_id: int | None
+    member_id: int | None
+    model_id: int
+    requested_model_id: int | None
+    provider_id: int | None
+    endpoint_id: int | None
+    input: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+    latency_ms: int | None
+    time_to_first_token_ms: int | None
+    status: int
+    streamed: bool | None
+    cost: int | None
+    ceiling_cost: int | None
+    reported_cost: int | None
+    error_type: str | None
+    service_tier: str | None
+    meters: dict[str, int] | None
+    tags: dict | None
+    hold_id: str | None
+    held_as: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a request is attributed to."""
+
+    workspace_id: int
+    project_id: int | None
+    api_key_id: int | None
+    member_id: int | None
+    key_disabled: bool = False
+
+
+@dataclass
+class Resolver:
+    """Resolves the rows of one call, on behalf of one access token.
+
+    Whoever a row names explicitly wins; then what its API key belongs to; then, for the
+    workspace, the only one that the token may use; then the account's workspace `default`.
+    """
+
+    account: Account
+    allowed: frozenset[int]
+    now: datetime
+    names: Directory
+    card: RateCard
+
+    def row(self, request: NativeRequest) -> Row:
+        """Raises RowError."""
+        occurred_at = check(request, now=self.now)
+        owner = self.owner(request)
+        quantities = quantities_of(request)
+        provider, model = named(request.provider, request.model)
+        cost, ceiling = self.price(request, quantities, provider, model, occurred_at)
+        return Row(
+            request_id=request.request_id,
+            occurred_at=occurred_at,
+            workspace_id=owner.workspace_id,
+            project_id=owner.project_id,
+            api_key_id=owner.api_key_id,
+            member_id=owner.member_id,
+            model_id=MODELS.id_of(model),
+            requested_model_id=MODELS.maybe(request.requested_model),
+            provider_id=PROVIDERS.maybe(provider),
+            endpoint_id=ENDPOINTS.maybe(request.endpoint),
+            input=quantities["input"],
+            cache_read=request.cache_read_tokens,
+            cache_write_5m=request.cache_write_tokens,
+            cache_write_1h=request.cache_write_1h_tokens,
+            output=request.output_tokens,
+            reasoning=request.reasoning_tokens,
+            latency_ms=milliseconds("latency_ms", request.latency_ms),
+            time_to_first_token_ms=milliseconds(
+                "time_to_first_token_ms", request.time_to_first_token_ms
+            ),
+            status=request.status,
+            streamed=request.streamed,
+            cost=cost,
+            ceiling_cost=ceiling,
+            reported_cost=None if request.cost is None else units_of(request.cost),
+            error_type=request.error_type,
+            service_tier=request.service_tier,
+            meters=request.meters,
+            tags=request.tags,
+            hold_id=request.hold_id,
+            held_as=getattr(request, "held_as", None),
+        )
+
+    def owner(self, request: NativeRequest) -> Owner:
+        """Whom the request belongs to; who is new is created. Raises RowError."""
+        identifier = safe_identifier(request.api_key) if request.api_key else None
+        workspace_id = self.workspace(request, identifier)
+        member_id = self.member(request)
+        entry = None
+        if identifier:
+            entry = self.names.key(
+                self.account.pk,
+                workspace_id,
+                identifier,
+                name=getattr(request, "api_key_name", None),
+                member_id=member_id,
+            )
+        project_id = entry.project_id if entry else None
+        if request.project:
+            project_id = self.names.project(workspace_id, request.project)
+        return Owner(
+            workspace_id=workspace_id,
+            project_id=project_id,
+            api_key_id=entry.id if entry else None,
+            member_id=member_id if member_id is not None or entry is None else entry.member_id,
+            key_disabled=entry is not None and entry.disabled,
+        )
+
+    def workspace(self, request: NativeRequest, identifier: str | None) -> int:
+        if request.workspace:
+            return self.named_workspace(request.workspace, getattr(request, "workspace_name", None))
+        if identifier:
+            entry = self.names.known_key(self.account.pk, identifier)
+            if entry is not None and (not self.allowed or entry.workspace_id in self.allowed):
+                return entry.workspace_id
+        if len(self.allowed) == 1:
+            return next(iter(self.allowed))
+        return self.named_workspace(DEFAULT_WORKSPACE, None)
+
+    def named_workspace(self, ref: str, name: str | None) -> int:
+        if not self.allowed:
+            return self.names.workspace(self.account.pk, ref, name=name)
+        found = self.names.known_workspace(self.account.pk, ref)
+        if found is None or found not in self.allowed:
+            raise RowError("workspace", f"This access token may not use the workspace {ref!r}.")
+        return found
+
+    def member(self, request: NativeRequest) -> int | None:
+        if not request.member:
+            return None
+        email = getattr(request, "member_email", None)
+        return self.names.member(self.account.pk, request.member, email=email)
+
+    def price(
+        self,
+        request: NativeRequest,
+        quantities: dict[str, int],
+        provider: str | None,
+        model: str,
+        occurred_at: datetime,
+    ) -> tuple[int | None, int | None]:
+        """(cost, ceiling): the one that is known, in 1e-10 dollars, and null for the other.
+
+        Raises RowError where either is more than the log can hold.
+        """
+        if not any(quantities.values()):
+            return 0, None
+        try:
+            lines = self.card.bill(
+                quantities,
+                provider=provider,
+                model=model,
+                account_id=self.account.pk,
+                service_tier=request.service_tier,
+                moment=occurred_at,
+            )
+        except Unpriced:
+            ceiling = ceiling_units(self.account, request.input_tokens, request.output_tokens)
+            return None, storable(ceiling)
+        return storable(total_units(lines)), None
+
+
+def resolver(account: Account, token: AccessToken | None, *, now: datetime) -> Resolver:
+    allowed = frozenset(narrowed_to(token)) if token else frozenset()
+    return Resolver(account, allowed, now, directory(), rate_card())
+
+
+def quantities_of(request: NativeRequest) -> dict[str, int]:
+    """The request's quantities by meter; a failed request is not charged as a request."""
+    quantities = {
+        "input": request.input_tokens
+        - request.cache_read_tokens
+        - request.cache_write_tokens
+        - request.cache_write_1h_tokens,
+        "cache_read": request.cache_read_tokens,
+        "cache_write_5m": request.cache_write_tokens,
+        "cache_write_1h": request.cache_write_1h_tokens,
+        "output": request.output_tokens,
+        "reasoning": request.reasoning_tokens,
+    }
+    if request.meters:
+        quantities |= request.meters
+    if request.status < 400 and any(quantities.values()):
+        quantities["request"] = 1
+    return quantities
+
+
+def ceiling_units(account: Account, input_tokens: int, output_tokens: int) -> int:
+    """What so many tokens of an unpriced model count towards caps, in 1e-10 dollars."""
+    atto = 10**12 * (
+        input_tokens * account.ceiling_input_per_million
+        + output_tokens * account.ceiling_output_per_million
+    )
+    return stored_units(int(atto))
+
+
+def storable(units: int) -> int:
+    if units > MOST_UNITS:
+        raise RowError(
+            "model",
+            f"By its price this request costs more than ${MOST_DOLLARS:,}. Check its quantities, "
+            "then the price of its model.",
+        )
+    return units
+
+
+def units_of(dollars: Decimal) -> int:
+    """Dollars in 1e-10 dollars, half up."""
+    return stored_units(int(dollars.scaleb(18)))

@@ -1,0 +1,237 @@
+"""The rate card: the approved prices compiled for the hot path, and the cost of one request.
+
+Money is counted in whole attodollars (1e-18 US dollars) while adding and rounded once, half up,
+to the 1e-10 that the log stores. No float anywhere.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from accounts.versions import Versioned
+from usage.models import Price
+from usage.pricing.meters import CONTEXT_METERS, METERS
+from usage.pricing.names import providers_to_ask, spellings
+
+PRICES_VERSION = "prices"
+ATTO = 10**18
+STORED_UNIT = 10**8  # attodollars in the 1e-10 dollars that a stored cost is a multiple of
+
+STANDARD_TIERS = frozenset({"", "default", "standard", "auto", "on_demand"})
+TIER_ALIASES = {"fast": "priority"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One price, ready to multiply: attodollars for one unit."""
+
+    price_id: int
+    meter: str
+    atto_per_unit: int
+    from_input_tokens: int
+    valid_from: datetime
+    valid_to: datetime | None
+
+    def holds_at(self, moment: datetime) -> bool:
+        return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a bill: so many units of a meter at a rate."""
+
+    meter: str
+    quantity: int
+    rate: Rate
+
+    @property
+    def atto(self) -> int:
+        return self.quantity * self.rate.atto_per_unit
+
+
+# (account id or None for list prices, service tier) -> meter -> rates, the best first
+Rates = dict[tuple[int | None, str], dict[str, list[Rate]]]
+
+
+@dataclass
+class Entry:
+    """One priced model: its names and its rates."""
+
+    pattern: re.Pattern[str]
+    rates: Rates = field(default_factory=dict)
+
+    def rate_for(
+        self,
+        meter: str,
+        *,
+        account_id: int,
+        service_tier: str,
+        context_tokens: int,
+        moment: datetime,
+    ) -> Rate | None:
+        """The rate of a meter: contract before list, then this service tier before standard.
+
+        Of those that hold at the moment, the price tier with the highest threshold that the
+        request's input exceeds; of those, the newest.
+        """
+        for key in (
+            (account_id, service_tier),
+            (account_id, ""),
+            (None, service_tier),
+            (None, ""),
+        ):
+            for rate in self.rates.get(key, {}).get(meter, ()):
+                in_tier = rate.from_input_tokens == 0 or context_tokens > rate.from_input_tokens
+                if in_tier and rate.holds_at(moment):
+                    return rate
+        return None
+
+
+class Unpriced(Exception):
+    """No approved price covers the request; `args[0]` says what is missing."""
+
+
+@dataclass
+class RateCard:
+    by_provider: dict[str, list[Entry]]
+    found: dict[tuple[str | None, str], Entry | None] = field(default_factory=dict)
+
+    def entry(self, provider: str | None, model: str) -> Entry | None:
+        key = (provider, model)
+        if key not in self.found:
+            self.found[key] = self._search(provider, model)
+        return self.found[key]
+
+    def _search(self, provider: str | None, model: str) -> Entry | None:
+        for asked in providers_to_ask(provider):
+            entries = self.by_provider.get(asked, ())
+            for name in spellings(model):
+                for entry in entries:
+                    if entry.pattern.search(name):
+                        return entry
+        return None
+
+    def bill(
+        self,
+        quantities: Mapping[str, int],
+        *,
+        provider: str | None,
+        model: str,
+        account_id: int,
+        service_tier: str | None,
+        moment: datetime,
+    ) -> list[Line]:
+        """The lines of one request's bill. Raises Unpriced where any quantity has no price."""
+        entry = self.entry(provider, model)
+        if entry is None:
+            raise Unpriced(f"no price for the model {model}")
+        tier = normal_tier(service_tier)
+        context = sum(quantities.get(meter, 0) for meter in CONTEXT_METERS)
+        lines = []
+        for meter, quantity in billable(quantities).items():
+            rate = None
+            name: str | None = meter
+            while rate is None and name is not None:
+                rate = entry.rate_for(
+                    name,
+                    account_id=account_id,
+                    service_tier=tier,
+                    context_tokens=context,
+                    moment=moment,
+                )
+                name = METERS[name].falls_back_on
+            if rate is not None:
+                lines.append(Line(meter, quantity, rate))
+            elif meter not in INSIDE_ANOTHER:
+                raise Unpriced(f"no price for {meter} of the model {model}")
+        return own_part_of_output(lines)
+
+
+# Charged only where they have a price of their own: otherwise they are in another meter, or free.
+INSIDE_ANOTHER = frozenset({"reasoning", "request"})
+
+
+def billable(quantities: Mapping[str, int]) -> dict[str, int]:
+    return {meter: quantity for meter, quantity in quantities.items() if quantity}
+
+
+def own_part_of_output(lines: list[Line]) -> list[Line]:
+    """Where reasoning has a price of its own, output is charged without it."""
+    reasoning = sum(line.quantity for line in lines if line.meter == "reasoning")
+    if not reasoning:
+        return lines
+    return [
+        Line(line.meter, line.quantity - reasoning, line.rate) if line.meter == "output" else line
+        for line in lines
+    ]
+
+
+def normal_tier(service_tier: str | None) -> str:
+    tier = (service_tier or "").lower()
+    return "" if tier in STANDARD_TIERS else TIER_ALIASES.get(tier, tier)
+
+
+def stored_units(atto: int) -> int:
+    """Attodollars as a whole number of 1e-10 dollars, half up."""
+    return (atto + STORED_UNIT // 2) // STORED_UNIT
+
+
+def dollars(units: int) -> Decimal:
+    """A stored number of 1e-10 dollars as dollars."""
+    return Decimal(units).scaleb(-10)
+
+
+def total_units(lines: Iterable[Line]) -> int:
+    """The bill's total in stored units of 1e-10 dollars."""
+    return stored_units(sum(line.atto for line in lines))
+
+
+def compile_rate_card(prices: Iterable[Price]) -> RateCard:
+    """A rate card of these prices, whose `priced_model` is loaded."""
+    entries: dict[int, Entry] = {}
+    by_provider: dict[str, list[Entry]] = defaultdict(list)
+    for price in prices:
+        model = price.priced_model
+        entry = entries.get(model.pk)
+        if entry is None:
+            entry = entries[model.pk] = Entry(re.compile(model.pattern, re.IGNORECASE))
+            by_provider[model.provider].append(entry)
+        tier = entry.rates.setdefault((price.account_id, price.service_tier), {})
+        tier.setdefault(price.meter, []).append(rate_of(price))
+    for entry in entries.values():
+        for meters in entry.rates.values():
+            for rates in meters.values():
+                rates.sort(key=lambda rate: (rate.from_input_tokens, rate.valid_from), reverse=True)
+    return RateCard(dict(by_provider))
+
+
+def rate_of(price: Price) -> Rate:
+    atto = price.unit_price * ATTO / price.per
+    return Rate(
+        price_id=price.pk,
+        meter=price.meter,
+        atto_per_unit=int(atto),
+        from_input_tokens=price.from_input_tokens,
+        valid_from=price.valid_from,
+        valid_to=price.valid_to,
+    )
+
+
+def load() -> RateCard:
+    prices = Price.objects.approved().select_related("priced_model").order_by("priced_model_id")
+    return compile_rate_card(prices.iterator(chunk_size=5000))
+
+
+_rate_card = Versioned(PRICES_VERSION, load)
+
+
+def rate_card() -> RateCard:
+    return _rate_card.get()
+
+
+def forget() -> None:
+    """Compile the card anew at the next use (tests)."""
+    _rate_card.forget()

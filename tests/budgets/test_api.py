@@ -1,0 +1,126 @@
+"""The routes for budgets, authorizations and holds, asked by those who may and who may not."""
+
+import pytest
+from django.test import Client
+
+from accounts import tokens
+from accounts.models import Account, Project, Scope, Workspace
+
+pytestmark = pytest.mark.django_db
+
+
+def client_of(text: str) -> Client:
+    return Client(headers={"Authorization": f"Bearer {text}"})
+
+
+@pytest.fixture
+def api(token_text: str, workspace: Workspace) -> Client:
+    return client_of(token_text)
+
+
+@pytest.fixture
+def outsider(db: None) -> Client:
+    other = Account.objects.create(name="Other", slug="other")
+    return client_of(tokens.issue(account=other, name="out", scopes=Scope.values)[1])
+
+
+def post(client: Client, path: str, body):
+    return client.post(f"/api/v1/{path}", body, content_type="application/json")
+
+
+MONTHLY = {"name": "Team", "scope": "workspace", "key": "finance", "limit": "12.50", "hard": True}
+
+
+def test_a_budget_is_made_read_changed_and_archived(api: Client):
+    made = post(api, "budgets/", MONTHLY)
+    assert made.status_code == 201
+    path = f"/api/v1/budgets/{made.json()['id']}/"
+    changed = api.patch(path, {"limit": "20"}, content_type="application/json")
+    assert (changed.json()["limit"], changed.json()["remaining"]) == ("20", "20")
+    assert api.get(path).json()["key"] == "finance"
+    assert api.delete(path).status_code == 204
+    assert api.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"limit": "-1"}, "limit"),
+        ({"key": "nowhere"}, "key"),
+        ({"period": "fortnight"}, "period"),
+        ({"thresholds": [0]}, "thresholds"),
+        ({"recipients": ["not an address"]}, "recipients"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_by_field(api: Client, change, field):
+    answer = post(api, "budgets/", MONTHLY | change)
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["details"]
+
+
+def test_scope_and_period_stay_as_they_were_made(api: Client):
+    made = post(api, "budgets/", MONTHLY).json()
+    path = f"/api/v1/budgets/{made['id']}/"
+    answer = api.patch(path, {"period": "day"}, content_type="application/json")
+    assert answer.status_code == 400
+
+
+def test_the_outsider_sees_and_changes_nothing(api: Client, outsider: Client):
+    made = post(api, "budgets/", MONTHLY).json()
+    hold = post(api, "authorize/", {"request_id": "r", "max_cost": "1", "workspace": "finance"})
+    path = f"/api/v1/budgets/{made['id']}/"
+    assert outsider.get("/api/v1/budgets/").json()["results"] == []
+    assert outsider.get(path).status_code == 404
+    assert outsider.patch(path, {"limit": "9"}, content_type="application/json").status_code == 404
+    assert outsider.delete(path).status_code == 404
+    assert outsider.delete(f"/api/v1/holds/{hold.json()['hold_id']}/").status_code == 404
+    assert post(outsider, "budgets/", MONTHLY).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("post", "authorize/"), ("get", "budgets/"), ("post", "budgets/"), ("get", "budgets/1/")],
+)
+def test_without_a_token_401_and_without_the_scope_403(account: Account, method, path):
+    _, text = tokens.issue(account=account, name="ingest only", scopes=[Scope.INGEST])
+    assert getattr(Client(), method)(f"/api/v1/{path}").status_code == 401
+    assert getattr(client_of(text), method)(f"/api/v1/{path}").status_code == 403
+
+
+def test_a_narrowed_token_cannot_cap_the_account_nor_see_other_workspaces(
+    account: Account, workspace: Workspace, project: Project
+):
+    other = Workspace.objects.create(account=account, name="Other", slug="other")
+    _, text = tokens.issue(account=account, name="n", scopes=Scope.values, workspaces=[other])
+    client = client_of(text)
+    assert post(client, "budgets/", {"name": "x", "scope": "account"}).status_code == 403
+    assert post(client, "budgets/", MONTHLY).status_code == 400
+    ask = {"request_id": "r", "max_cost": "1", "workspace": "finance"}
+    answer = post(client, "authorize/", ask)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["field"] == "workspace"
+
+
+def test_a_released_hold_is_free_again(api: Client):
+    post(api, "budgets/", MONTHLY | {"limit": "1"})
+    ask = {"request_id": "r", "max_cost": "1", "workspace": "finance"}
+    hold = post(api, "authorize/", ask).json()["hold_id"]
+    assert not post(api, "authorize/", ask | {"request_id": "s"}).json()["allowed"]
+    assert api.delete(f"/api/v1/holds/{hold}/").status_code == 204
+    assert post(api, "authorize/", ask | {"request_id": "s"}).json()["allowed"]
+
+
+@pytest.mark.parametrize("body", ["", "{", "[1", '"text"', "[{}]", '{"request_id": 5}'])
+def test_what_cannot_be_read_is_400_with_a_message(api: Client, body):
+    answer = api.generic("POST", "/api/v1/authorize/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+def test_a_page_of_budgets_costs_the_same_queries_however_many(
+    api: Client, django_assert_max_num_queries
+):
+    for number in range(5):
+        post(api, "budgets/", MONTHLY | {"name": f"b{number}"})
+    with django_assert_max_num_queries(4):
+        assert len(api.get("/api/v1/budgets/").json()["results"]) == 5

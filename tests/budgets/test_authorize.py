@@ -1,0 +1,174 @@
+"""The decision: caps at every level, the same answer when asked again, holds that end."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import AccessToken, ApiKey, Project, Workspace
+from budgets import authorize
+from budgets.models import BudgetPeriod, Hold
+from tests.budgets.conftest import NOON
+from usage.ingest.schema import RowError
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ask(token_text: str):
+    def asked(*asks, now=NOON):
+        token = AccessToken.objects.get()
+        raw = [json.dumps({"workspace": "finance"} | one).encode() for one in asks]
+        prepared = authorize.prepare([authorize.decode(r) for r in raw], token=token, now=now)
+        return authorize.authorize(prepared, account_id=token.account_id, now=now)
+
+    return asked
+
+
+def dimes(count, start=0):
+    return [{"request_id": f"r{i}", "max_cost": "0.1"} for i in range(start, start + count)]
+
+
+def held():
+    return list(BudgetPeriod.objects.order_by("pk").values_list("held", flat=True))
+
+
+def test_of_a_thousand_dimes_against_five_dollars_fifty_pass_in_one_array(
+    make_budget, ask, workspace: Workspace
+):
+    make_budget(hard=True)
+    answers = ask(*dimes(1000))
+    assert [one["allowed"] for one in answers] == [True] * 50 + [False] * 950
+    assert held() == [5]
+
+
+def test_the_tightest_of_nested_budgets_decides_and_is_named(
+    make_budget, ask, workspace: Workspace, project: Project
+):
+    make_budget(name="all", limit=Decimal(5), hard=True)
+    make_budget(name="team", scope="workspace", workspace=workspace, limit=Decimal(4), hard=True)
+    make_budget(name="tag", scope="project", project=project, limit=Decimal("0.15"), hard=True)
+    first, second = ask(*(one | {"project": "ledger"} for one in dimes(2)))
+    assert first["allowed"]
+    assert not second["allowed"]
+    assert second["reason"] == (
+        "The project budget 'tag' has $0.05 left of $0.15 this month; the call may cost $0.1. "
+        "It resets at 2026-11-30T23:00:00Z."
+    )
+    assert second["hold_id"] is None
+    assert held() == [Decimal("0.1")] * 3
+
+
+def test_a_refusal_holds_nothing_anywhere(make_budget, ask, workspace: Workspace):
+    make_budget(name="wide", limit=Decimal(100), hard=True)
+    make_budget(name="shut", limit=Decimal(0), hard=True)
+    (answer,) = ask({"request_id": "r", "max_cost": "0"})
+    assert not answer["allowed"]
+    assert held() == [0, 0]
+    assert not Hold.objects.exists()
+
+
+def test_asked_again_with_the_same_id_it_holds_once(make_budget, ask, workspace: Workspace):
+    make_budget(hard=True)
+    answers = ask(*dimes(1)) + ask(*dimes(1), *dimes(1))
+    assert len({one["hold_id"] for one in answers}) == 1
+    assert held() == [Decimal("0.1")]
+
+
+def test_a_soft_budget_lets_pass_and_so_does_a_workspace_that_does_not_enforce(
+    make_budget, ask, workspace: Workspace
+):
+    make_budget(name="soft", limit=Decimal("0.05"))
+    make_budget(scope="workspace", workspace=workspace, limit=Decimal("0.05"), hard=True)
+    Workspace.objects.update(enforce_hard_limits=False)
+    (answer,) = ask(*dimes(1))
+    assert answer["allowed"]
+    assert [one["hard"] for one in answer["budgets"]] == [False, False]
+
+
+def test_no_budget_means_no_limit(ask, workspace: Workspace):
+    (answer,) = ask(*dimes(1))
+    assert (answer["allowed"], answer["reason"]) == (True, "No budget applies.")
+
+
+def test_the_log_settles_the_hold_to_the_real_cost(make_budget, ask, spend, workspace: Workspace):
+    make_budget(hard=True)
+    ask({"request_id": "call", "max_cost": "2"})
+    spend(3, request_id="call")
+    period = BudgetPeriod.objects.get()
+    assert (period.held, period.estimated) == (0, 3)
+    assert Hold.objects.get().state == "settled"
+
+
+def test_a_log_with_another_id_settles_by_the_holds_id(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(hard=True)
+    (answer,) = ask({"request_id": "asked as this", "max_cost": "2"})
+    spend(1, request_id="logged as that", hold_id=answer["hold_id"])
+    assert held() == [0]
+
+
+def test_another_workspaces_hold_is_not_settled_by_its_id(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(hard=True)
+    (answer,) = ask({"request_id": "mine", "max_cost": "2", "workspace": "research"})
+    spend(1, request_id="theirs", hold_id=answer["hold_id"])
+    assert held() == [2]
+
+
+def test_an_expired_hold_is_freed_by_the_next_decision(make_budget, ask, workspace: Workspace):
+    make_budget(hard=True)
+    ask({"request_id": "lost", "max_cost": "5"})
+    later = NOON + timedelta(hours=1)
+    assert [one["allowed"] for one in ask(*dimes(1), now=later)] == [True]
+    assert held() == [Decimal("0.1")]
+    assert Hold.objects.get(request_id="lost").state == "expired"
+
+
+def test_a_hold_taken_before_the_period_ended_does_not_burden_the_next(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(period="day", hard=True)
+    ask({"request_id": "late call", "max_cost": "5"})
+    tomorrow = NOON + timedelta(hours=24)
+    (answer,) = ask({"request_id": "early call", "max_cost": "5"}, now=tomorrow)
+    assert answer["allowed"]
+    spend(4, request_id="late call", at=tomorrow)
+    assert list(BudgetPeriod.objects.order_by("start_on").values_list("held", "estimated")) == [
+        (0, 0),
+        (5, 4),
+    ]
+
+
+def test_expired_holds_free_themselves_without_a_decision(make_budget, ask, workspace: Workspace):
+    make_budget(hard=True)
+    ask(*dimes(3))
+    assert authorize.release_expired(now=NOON) == 0
+    assert authorize.release_expired(now=NOON + timedelta(hours=1)) == 3
+    assert held() == [0]
+
+
+def test_an_unpriced_model_is_held_at_the_ceiling(make_budget, ask, spend, workspace: Workspace):
+    make_budget(hard=True)
+    tokens = {"model": "new-model", "input_tokens": 4, "max_output_tokens": 100}
+    ask({"request_id": "r"} | tokens)
+    assert held() == [4]
+
+
+def test_an_ask_that_cannot_be_priced_says_what_to_send(ask, workspace: Workspace):
+    with pytest.raises(RowError, match="Send max_cost, or model with input_tokens"):
+        ask({"request_id": "r", "model": "gpt-4o"})
+
+
+def test_a_disabled_key_is_refused_with_its_reason(make_budget, ask, workspace: Workspace):
+    ApiKey.objects.create(workspace=workspace, identifier="key-1", disabled_at=timezone.now())
+    first, second = ask(
+        {"request_id": "a", "max_cost": "1", "api_key": "key-1"},
+        {"request_id": "b", "max_cost": "1"},
+    )
+    assert (first["allowed"], first["reason"]) == (False, "The API key is disabled.")
+    assert second["allowed"]

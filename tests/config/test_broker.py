@@ -1,0 +1,39 @@
+import pytest
+from django_q.brokers import get_broker
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from config import broker, pulse
+from config.models import Heartbeat
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def cluster():
+    return get_broker()
+
+
+def test_the_settings_name_this_broker(cluster):
+    assert isinstance(cluster, broker.PulsingBroker)
+
+
+def test_a_pulse_comes_first_and_then_the_tasks_of_the_database(cluster):
+    async_task("some.task", 7)
+
+    ((ack, pulse_package),) = cluster.dequeue()
+    ((_, task),) = cluster.dequeue()
+
+    assert ack is None
+    assert SignedPackage.loads(pulse_package)["func"] == broker.PULSE
+    assert SignedPackage.loads(task)["args"] == (7,)
+
+
+def test_a_pulse_leaves_a_heartbeat():
+    broker.show_life()
+
+    assert Heartbeat.objects.filter(name=Heartbeat.QUEUE).exists()
+
+
+def test_no_task_may_run_longer_than_silence_is_excused(settings):
+    assert settings.Q_CLUSTER["timeout"] < pulse.longest_work_seconds()

@@ -1,0 +1,86 @@
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from config import health
+from config.models import Heartbeat
+
+
+@pytest.fixture(autouse=True)
+def fresh_schema(monkeypatch):
+    monkeypatch.setattr(health, "schema", health.Schema())
+
+
+@pytest.fixture
+def worker_beats(db):
+    for name in (Heartbeat.QUEUE, Heartbeat.TICKS):
+        Heartbeat.objects.beat(name, at=timezone.now())
+
+
+def test_healthz_needs_no_database(client):
+    response = client.get("/healthz")
+
+    assert (response.status_code, response.content) == (200, b"ok\n")
+
+
+def test_readyz_is_ready_when_all_is_well(client, worker_beats):
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (200, {"ready": True, "reasons": []})
+
+
+def test_readyz_misses_a_worker_that_never_ran(client, db):
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert len(response.json()["reasons"]) == 2
+
+
+def test_readyz_misses_a_worker_that_fell_silent(client, worker_beats):
+    long_ago = timezone.now() - health.FRESH - timedelta(seconds=1)
+    Heartbeat.objects.beat(Heartbeat.TICKS, at=long_ago)
+
+    reasons = client.get("/readyz").json()["reasons"]
+
+    assert [reason for reason in reasons if "ticks" in reason] == reasons != []
+
+
+def test_readyz_says_that_migrations_are_missing(client, worker_beats, monkeypatch):
+    monkeypatch.setattr(health, "has_unapplied_migrations", lambda: True)
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert "migrate" in response.json()["reasons"][0]
+
+
+def test_readyz_looks_at_the_migrations_once(
+    client, worker_beats, django_assert_num_queries, monkeypatch
+):
+    client.get("/readyz")
+
+    with django_assert_num_queries(1):
+        client.get("/readyz")
+
+
+def test_readyz_says_that_the_database_does_not_answer(client, db, monkeypatch):
+    def fail():
+        raise OperationalError("connection refused at 10.0.0.1")
+
+    monkeypatch.setattr(health, "has_unapplied_migrations", fail)
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["reasons"] == ["The database does not answer: OperationalError."]
+
+
+def test_a_heartbeat_is_one_row_and_one_statement(db, django_assert_num_queries):
+    Heartbeat.objects.beat("queue", at=timezone.now())
+
+    with django_assert_num_queries(1):
+        Heartbeat.objects.beat("queue", at=timezone.now())
+
+    assert Heartbeat.objects.count() == 1

@@ -1,0 +1,239 @@
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.access import Reach
+from config import home, spend_chart
+from config.home import relative_change
+from config.view import view_of
+from tests.factories import NOW, make_workspace, native, post, reach_of, small_price_book
+from tests.people import People, make_people
+from usage.models import QuarantinedRow
+from usage.reports.question import Question
+from usage.reports.run import ask
+
+DASHBOARD = "/admin/"
+MOST_QUERIES = 40
+
+
+@pytest.fixture
+def people(db: None) -> People:
+    small_price_book()
+    return make_people()
+
+
+def record(people, number=3, **fields):
+    for index in range(number):
+        row = {"workspace": "research", "project": f"p{index}", "member": f"m{index}"} | fields
+        post(people.acme, native(**row))
+
+
+def dashboard(people, **parameters):
+    reach = reach_of(people.research, people.support)
+    return home.dashboard(reach, parameters, now=NOW, quarantine=QuarantinedRow.objects.all())
+
+
+def tile(context, label):
+    return next(tile for tile in context["tiles"] if tile.label == label)
+
+
+def test_the_figures_are_those_of_the_report_service(people):
+    record(people, 5)
+    record(people, 1, model="unheard-of", status=500)
+    totals = ask(
+        Question(
+            reach=reach_of(people.research, people.support),
+            start=date(2026, 10, 22),
+            end=date(2026, 11, 21),
+            metrics=("cost", "requests", "total_tokens", "error_rate", "unpriced_requests"),
+        ),
+        now=NOW,
+    ).totals
+
+    context = dashboard(people)
+
+    assert tile(context, "Spend").exact == f"${totals['cost'].normalize():f}" == "$0.0175"
+    assert tile(context, "Spend").note == "1 request unpriced"
+    assert tile(context, "Requests").value == str(totals["requests"]) == "6"
+    assert tile(context, "Tokens").exact == f"{totals['total_tokens']:,}" == "6,600"
+    assert tile(context, "Error rate").note == "1 of 6 failed"
+
+
+def test_models_and_other_models_add_up_to_the_spend(people):
+    for index in range(10):
+        record(
+            people, 1, model="gpt-4o", input_tokens=1000 * (index + 1), requested_model=f"r{index}"
+        )
+    context = dashboard(people)
+
+    drawn = sum(sum(series["values"]) for series in context["chart"]["datasets"])
+    models = context["tops"][0]
+    listed = sum((row.cost for row in models.rows), models.other or Decimal(0))
+
+    assert drawn == pytest.approx(0.1475)
+    assert listed == Decimal("0.1475")
+
+
+def test_without_an_earlier_period_no_percentage_is_made_up(people):
+    record(people)
+
+    changes = {tile.label: tile.change.text for tile in dashboard(people)["tiles"]}
+
+    assert set(changes.values()) == {"no earlier data"}
+
+
+def test_a_period_before_that_began_without_data_is_not_compared_with(people):
+    """Half a period of data would make every change look twice as large."""
+    record(people, 1, occurred_at="2026-10-10T12:00:00Z")
+    record(people)
+
+    changes = {tile.label: tile.change.text for tile in dashboard(people)["tiles"]}
+
+    assert set(changes.values()) == {"earlier data is partial"}
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "text"),
+    [
+        (Decimal(150), Decimal(100), "50.0 %"),
+        (Decimal(50), Decimal(100), "50.0 %"),
+        (Decimal(100), Decimal(100), "unchanged"),
+        (Decimal(5), Decimal(0), "from nothing"),
+        (Decimal(5000), Decimal(100), "50 times"),
+        (Decimal(5), None, "no earlier data"),
+    ],
+)
+def test_changes_are_told_in_words(now, before, text):
+    assert relative_change(now, before).text == text
+
+
+def test_today_is_cut_in_hours_of_the_accounts_zone(people):
+    people.acme.time_zone = "America/New_York"
+    people.acme.save()
+    view = view_of(Reach((people.acme,), (people.research,)), {"range": "today"}, now=NOW)
+    record(people)
+
+    labels = home.figures(view, QuarantinedRow.objects.all())["chart"]["labels"]
+
+    assert (labels[0], labels[-1], len(labels)) == ("00:00", "23:00", 24)
+
+
+def test_the_day_on_which_clocks_go_back_has_25_hours():
+    buckets = spend_chart.buckets_of(
+        date(2026, 10, 25), date(2026, 10, 26), "hour", ZoneInfo("Europe/Berlin")
+    )
+
+    assert len(list(buckets)) == 25
+
+
+def test_today_is_compared_with_yesterday_up_to_this_time(people):
+    record(people, 1, occurred_at="2026-11-19T11:00:00Z")
+    record(people, 5, occurred_at="2026-11-19T13:00:00Z")
+    record(people, 2)
+
+    assert tile(dashboard(people, range="today"), "Requests").change.text == "100.0 %"
+
+
+def test_a_log_shows_at_the_next_load(people, client):
+    client.force_login(people.viewer)
+    before = client.get(DASHBOARD).context["there_is_any"]
+    post(people.acme, native(workspace="research", occurred_at=None), now=datetime.now(UTC))
+
+    after = client.get(DASHBOARD).context["there_is_any"]
+
+    assert (before, after) == (False, True)
+
+
+def test_an_outsider_sees_nothing_of_it(people, client):
+    post(people.acme, native(workspace="research", member="ada@acme.test", occurred_at=None))
+    client.force_login(people.outsider)
+
+    for parameters in ({}, {"account": "acme"}, {"account": "acme", "workspace": "research"}):
+        page = client.get(DASHBOARD, parameters)
+        assert "acme" not in page.content.decode().lower()
+        assert not page.context["there_is_any"]
+
+
+def test_a_role_in_one_workspace_shows_that_workspace_only(people, client):
+    post(people.acme, native(workspace="research", occurred_at=None), now=datetime.now(UTC))
+    client.force_login(people.support_manager)
+
+    page = client.get(DASHBOARD)
+
+    assert not page.context["there_is_any"]
+    assert [workspace.slug for workspace in page.context["workspaces"]] == ["support"]
+
+
+def test_who_has_no_role_is_told_whom_to_ask(people, client):
+    client.force_login(people.newcomer)
+
+    assert "Ask an owner" in client.get(DASHBOARD).content.decode()
+
+
+def test_strangers_are_asked_to_log_in(client, db):
+    response = client.get(DASHBOARD)
+
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/")
+
+
+def test_an_empty_account_is_told_how_to_begin(people, client):
+    client.force_login(people.owner)
+
+    assert "/api/v1/requests/" in client.get(DASHBOARD).content.decode()
+
+
+def test_what_cannot_be_recorded_needs_attention(people):
+    post(people.acme, native(input_tokens=-1), b"{")
+    record(people, 1, model="unheard-of")
+
+    titles = [item.title for item in dashboard(people)["attention"]]
+
+    assert titles == ["1 request without a price", "2 rows set aside"]
+
+
+def test_calm_is_said_too(people, client):
+    post(people.acme, native(workspace="research", occurred_at=None), now=datetime.now(UTC))
+    client.force_login(people.owner)
+
+    assert "Nothing needs attention" in client.get(DASHBOARD).content.decode()
+
+
+def test_bad_dates_are_told_and_the_page_still_works(people, client):
+    client.force_login(people.owner)
+
+    page = client.get(DASHBOARD, {"from": "yesterday", "to": "2026-01-01"})
+
+    assert "Write days like 2026-01-31." in page.content.decode()
+
+
+def test_the_last_day_that_people_name_is_kept_as_the_day_after(people, client):
+    client.force_login(people.owner)
+
+    response = client.get(DASHBOARD, {"from": "2026-11-01", "through": "2026-11-19", "account": ""})
+
+    assert response["Location"] == "/admin/?from=2026-11-01&to=2026-11-20"
+
+
+def test_more_data_takes_no_more_queries(people, client):
+    client.force_login(people.owner)
+    client.get(DASHBOARD)
+    few = queries_of(client, people, rows=1)
+
+    many = queries_of(client, people, rows=12)
+
+    assert many <= few <= MOST_QUERIES
+
+
+def queries_of(client, people, *, rows):
+    for index in range(rows):
+        make_workspace(people.acme, f"team-{rows}-{index}")
+        row = native(workspace=f"team-{rows}-{index}", model=f"m{index}", occurred_at=None)
+        post(people.acme, row, native(workspace="research"), now=datetime.now(UTC))
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(DASHBOARD).status_code == 200
+    return len(queries)

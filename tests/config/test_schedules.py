@@ -1,0 +1,65 @@
+import pytest
+from croniter import croniter
+from django.utils.module_loading import import_string
+from django_q.models import Schedule as Row
+
+from config import schedules
+from config.schedules import SCHEDULES, TICKS, Schedule
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def nightly(monkeypatch):
+    def say(cron):
+        monkeypatch.setattr(schedules, "SCHEDULES", (Schedule("nightly", cron, "some.task"),))
+        schedules.sync()
+        return Row.objects.get(name="nightly")
+
+    return say
+
+
+def test_every_function_exists():
+    assert all(callable(import_string(path)) for path in schedules.functions())
+
+
+def test_names_are_used_once():
+    names = [entry.name for entry in (*TICKS, *SCHEDULES)]
+
+    assert len(names) == len(set(names))
+
+
+def test_every_cron_line_can_be_read():
+    assert all(croniter.is_valid(schedule.cron) for schedule in SCHEDULES)
+
+
+def test_the_table_says_what_the_file_says():
+    Row.objects.create(name="forgotten", func="no.longer", schedule_type=Row.HOURLY)
+
+    schedules.sync()
+
+    rows = Row.objects.values_list("name", "func", "cron", "repeats")
+    assert set(rows) == {(s.name, s.task, s.cron, -1) for s in SCHEDULES}
+
+
+def test_a_row_that_is_right_keeps_its_next_run(nightly):
+    before = nightly("0 3 * * *")
+    Row.objects.update(next_run="2020-01-01T03:00Z")
+
+    after = nightly("0 3 * * *")
+
+    assert (after.pk, after.next_run.year) == (before.pk, 2020)
+
+
+def test_a_changed_cron_line_changes_the_next_run(nightly):
+    nightly("0 3 * * *")
+
+    assert nightly("30 5 * * *").next_run.strftime("%H:%M") == "05:30"
+
+
+def test_a_row_that_was_doubled_or_edited_is_put_right(nightly):
+    nightly("0 3 * * *")
+    Row.objects.create(name="nightly", func="some.task", schedule_type=Row.CRON, cron="0 3 * * *")
+    Row.objects.update(args="cannot be parsed (")
+
+    assert nightly("0 3 * * *").args is None

@@ -1,0 +1,74 @@
+import os
+import signal
+
+import psutil
+import pytest
+from django.utils import timezone
+
+from config.models import Heartbeat
+from tests.serving import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+STARTS_SECONDS = 60
+# Silence, the pause before a restart, and the start.
+RECOVERS_SECONDS = 90
+
+
+def beats_since(name, moment):
+    return Heartbeat.objects.filter(name=name, beat_at__gt=moment).exists()
+
+
+@pytest.fixture
+def worker(live_worker):
+    """A worker that shows life, and its two children."""
+    live_worker.wait_until(lambda: Heartbeat.objects.count() == 2, STARTS_SECONDS)
+    return psutil.Process(live_worker.leader.pid)
+
+
+def queue_and_ticks(worker):
+    """The one that has children of its own is django-q2's cluster."""
+    return sorted(worker.children(), key=lambda child: len(child.children()), reverse=True)
+
+
+def test_a_queue_whose_idle_workers_are_killed_recovers(worker):
+    queue, _ = queue_and_ticks(worker)
+    (sentinel,) = queue.children()
+
+    for process in sentinel.children():
+        process.kill()
+    killed_at = timezone.now()
+
+    wait_until(lambda: beats_since(Heartbeat.QUEUE, killed_at), RECOVERS_SECONDS)
+
+
+def test_a_queue_that_dies_leaves_no_orphan_and_is_started_again(worker):
+    queue, _ = queue_and_ticks(worker)
+    family = [queue, *queue.children(recursive=True)]
+
+    os.kill(queue.pid, signal.SIGKILL)
+    killed_at = timezone.now()
+
+    wait_until(lambda: beats_since(Heartbeat.QUEUE, killed_at), RECOVERS_SECONDS)
+    assert not [process for process in family if process.is_running() and not is_zombie(process)]
+
+
+def test_ticks_that_hang_are_started_again(worker):
+    _, ticks = queue_and_ticks(worker)
+
+    ticks.suspend()
+    hung_at = timezone.now()
+
+    wait_until(lambda: beats_since(Heartbeat.TICKS, hung_at), RECOVERS_SECONDS)
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_nothing_behind(worker, live_worker):
+    family = worker.children(recursive=True)
+
+    assert live_worker.stop() == 0
+
+    assert not [process for process in family if process.is_running() and not is_zombie(process)]
+
+
+def is_zombie(process):
+    return process.status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,106 @@
+"""Fixtures for all tests: the throw-away database, a real web server, a mail server, a browser."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from config import embedded
+from config.directories import POSTGRES_DIR
+from tests import browsing, mailing, serving
+from tests.settings import TEMPORARY
+
+# A machine that loses power loses the test run anyway.
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[None]:
+    """One server for the whole run, started when the first test needs it."""
+    try:
+        embedded.start(POSTGRES_DIR, overrides=CARELESS)
+        yield
+    finally:
+        embedded.stop(POSTGRES_DIR)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres: None) -> None:
+    """pytest-django asks for this before it makes the test database."""
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(TEMPORARY, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def forgetful_processes() -> None:
+    """What a process remembers of the rows of one test is gone with them."""
+    from accounts import directory
+    from usage.ingest import resolve
+    from usage.pricing import ratecard
+
+    for memory in (directory, resolve, ratecard):
+        memory.forget()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Time stands still for copies in memory: they look for changes when a test says so."""
+    from accounts import versions
+    from tests.factories import Clock
+
+    clock = Clock()
+    monkeypatch.setattr(versions, "time", clock)
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def empty_log(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """After a test that commits, the tables that no model manages: Django empties the others."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction", False)
+    if commits or "transactional_db" in request.fixturenames:
+        from tests.factories import empty_unmanaged_tables
+
+        with django_db_blocker.unblock():
+            empty_unmanaged_tables()
+
+
+@pytest.fixture
+def live_web(transactional_db: None) -> Iterator[serving.Server]:
+    """The real web server, as processes of its own, over the test database."""
+    with serving.web() as server:
+        yield server
+
+
+@pytest.fixture
+def live_worker(transactional_db: None) -> Iterator[serving.Processes]:
+    """The real worker over the test database."""
+    with serving.worker() as worker:
+        yield worker
+
+
+@pytest.fixture
+def smtp_server(settings: Any) -> Iterator[mailing.MailServer]:
+    """A mail server on this machine, to which Django's mails go."""
+    with contextlib.closing(mailing.MailServer()) as server:
+        server.start()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.host, server.port
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser(django_db_setup: None) -> Iterator[Any]:
+    """A Chromium without a window; a test opens `browser.new_page()` or its own context."""
+    # Playwright keeps an event loop running in this thread. In there Django would refuse its
+    # database, and keeps other connections than outside, which nobody else closes.
+    with pytest.MonkeyPatch.context() as environment, browsing.chromium() as chromium:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield chromium
+        connections.close_all()

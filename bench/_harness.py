@@ -1,0 +1,109 @@
+"""What every benchmark needs: a durable throw-away database, an account, the real web server.
+
+Run benchmarks with `make bench`. Figures are from one machine on one day: read the ratios.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.management import call_command
+
+from accounts import tokens
+from accounts.models import Account, Scope, Workspace
+from config import embedded
+from config.directories import POSTGRES_DIR
+from tests import serving
+from usage.models import Price
+from usage.pricing.catalogue import import_catalogue
+
+
+@contextlib.contextmanager
+def database() -> Iterator[None]:
+    """An empty, migrated, durable database with the price book."""
+    embedded.start(POSTGRES_DIR)
+    try:
+        call_command("migrate", verbosity=0)
+        import_catalogue(status=Price.Status.APPROVED)
+        yield
+    finally:
+        embedded.stop(POSTGRES_DIR)
+
+
+@dataclass(frozen=True)
+class Place:
+    account: Account
+    workspace: Workspace
+    token: str
+
+
+def make_account() -> Place:
+    account = Account.objects.create(name="Bench", slug="bench", time_zone="Europe/Berlin")
+    workspace = Workspace.objects.create(account=account, name="Bench", slug="bench")
+    _, token = tokens.issue(account=account, name="bench", scopes=Scope.values)
+    return Place(account, workspace, token)
+
+
+class Client:
+    """One caller with a connection that it keeps."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def post(self, path: str, body: bytes) -> Any:
+        self.connection.request("POST", path, body, self.headers)
+        response = self.connection.getresponse()
+        answer = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{response.status}: {answer[:300]!r}")
+        return json.loads(answer)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """`seconds` in all, and those of each call, sorted."""
+
+    seconds: float
+    calls: Sequence[float]
+
+    def percentile(self, percent: float) -> float:
+        return self.calls[min(int(len(self.calls) * percent / 100), len(self.calls) - 1)]
+
+
+def in_parallel(workers: Sequence[Callable[[], None]], calls: Sequence[list[float]]) -> Timing:
+    """Run the workers side by side; each appends its calls' seconds to its list."""
+    threads = [threading.Thread(target=worker) for worker in workers]
+    started_at = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - started_at
+    return Timing(seconds, sorted(second for one in calls for second in one))
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a Markdown table."""
+    print(f"| {' | '.join(header)} |")
+    print(f"|{'---|' * len(header)}")
+    for row in rows:
+        print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)
+
+
+median = statistics.median
+web = serving.web
+worker = serving.worker

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 DAY = timedelta(1)
-DEFAULT = "30d"
+DEFAULT = "7d"
 LENGTHS = {"today": 1, "7d": 7, "30d": 30, "90d": 90}
 LABELS = {
     "today": "Today",

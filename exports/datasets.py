@@ -112,7 +112,7 @@ def stretches(partition_names: set[str]) -> list[Stretch]:
     days = [
         date.fromisoformat(name.removeprefix(prefix))
         for name in partition_names
-        if name.startswith(prefix) and name.removeprefix(prefix).isdigit()
+        if name.startswith(prefix) and name.removeprefix(prefix).isdecimal()
     ]
     edges = sorted({*days, *(day + timedelta(1) for day in days)})
     midnights = [datetime.combine(edge, time.min, tzinfo=UTC) for edge in edges]

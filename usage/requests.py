@@ -79,6 +79,10 @@ NAMES = """
     LEFT JOIN usage_provider pr ON pr.id = l.provider_id
     LEFT JOIN usage_endpoint e ON e.id = l.endpoint_id"""
 
+ZONE_OF_ROW = """(
+    SELECT oa.time_zone FROM accounts_workspace ow JOIN accounts_account oa ON oa.id = ow.account_id
+    WHERE ow.id = l.workspace_id)"""
+
 RANGES = {
     "cost_min": ("l.cost >= %s", Decimal),
     "cost_max": ("l.cost <= %s", Decimal),
@@ -195,12 +199,20 @@ def range_condition(name: str, text: str) -> Condition:
 
 
 def edge_condition(name: str, operator: str, text: str, reach: Reach) -> Condition:
-    """From or to: a moment, or the midnight that begins a day in the (first) account's zone."""
+    """From or to: a moment, or the midnight that begins a day of the row's own account."""
     edge = parse_edge(name, text)
-    if not isinstance(edge, datetime):
-        zone = ZoneInfo(reach.accounts[0].time_zone) if reach.accounts else UTC
-        edge = datetime.combine(edge, datetime.min.time(), tzinfo=zone)
-    return Condition(f"l.occurred_at {operator} %s", (edge,))
+    if isinstance(edge, datetime):
+        return Condition(f"l.occurred_at {operator} %s", (edge,))
+    zones = {account.time_zone for account in reach.accounts} or {"UTC"}
+    midnight = datetime.combine(edge, datetime.min.time())
+    edges = [midnight.replace(tzinfo=ZoneInfo(zone)) for zone in zones]
+    # The widest edge finds partitions and index; where zones differ each row's own decides.
+    widest = min(edges) if operator == ">=" else max(edges)
+    sql, parameters = f"l.occurred_at {operator} %s", [widest]
+    if len(zones) > 1:
+        sql += f" AND l.occurred_at {operator} (%s AT TIME ZONE {ZONE_OF_ROW})"
+        parameters.append(midnight)
+    return Condition(sql, tuple(parameters))
 
 
 def known_id(request_ids: Sequence[str]) -> Condition:

@@ -32,7 +32,7 @@ def posted_rows(request: Request) -> list[Any]:
     """The rows in the body of a request. Raises UnreadableBody and BodyTooLarge."""
     limit = settings.INGEST_MAX_BYTES
     length = request.META.get("CONTENT_LENGTH") or ""
-    if length.isdigit() and int(length) > limit:
+    if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(f"A body may have {limit:,} bytes; send smaller batches.")
     body = inflate(request.body, request.META.get("HTTP_CONTENT_ENCODING", ""), limit=limit)
     return rows_of(body, content_type=request.content_type or "")

@@ -13,8 +13,17 @@ def chosen(**parameters):
     return period.start, period.end, period.before_start, period.before_end
 
 
+def test_without_a_choice_it_is_seven_days_and_the_seven_before_them():
+    assert chosen() == chosen(range="7d")
+
+
 def test_thirty_days_end_with_today_and_follow_thirty_others():
-    assert chosen() == (date(2026, 3, 1), date(2026, 3, 31), date(2026, 1, 30), date(2026, 3, 1))
+    assert chosen(range="30d") == (
+        date(2026, 3, 1),
+        date(2026, 3, 31),
+        date(2026, 1, 30),
+        date(2026, 3, 1),
+    )
 
 
 def test_this_month_is_compared_with_the_same_days_of_the_last():

@@ -8,7 +8,15 @@ from django.http import QueryDict
 
 from accounts.access import Reach
 from accounts.models import Account, Member, Workspace
-from tests.factories import NOW, make_account, native, post, reach_of, small_price_book
+from tests.factories import (
+    NOW,
+    make_account,
+    make_workspace,
+    native,
+    post,
+    reach_of,
+    small_price_book,
+)
 from tests.usage import traffic
 from tests.usage.lists import all_pages, ids, listed, reach
 from usage import requests
@@ -23,6 +31,27 @@ def test_the_newest_come_first(account):
         )
 
     assert ids(listed()) == ["r0", "r1", "r2"]
+
+
+def test_a_day_begins_at_the_midnight_of_each_rows_own_account(db):
+    """The same four moments in two accounts: 23:30 and 00:30 in New York, then in Kolkata."""
+    places = []
+    for slug, zone in (("ny", "America/New_York"), ("in", "Asia/Kolkata")):
+        account = make_account(slug, time_zone=zone)
+        places.append(make_workspace(account, "w"))
+        for at in ("14T18:00", "14T19:00", "15T04:30", "15T05:30"):
+            post(account, native(request_id=at, workspace="w", occurred_at=f"2026-11-{at}:00Z"))
+    query = parse(QueryDict("from=2026-11-15&to=2026-11-16"), reach_of(*places))
+
+    rows = [(row["workspace_id"], row["request_id"]) for row in page(query).rows]
+
+    ny, kolkata = (place.pk for place in places)
+    assert sorted(rows) == [
+        (ny, "15T05:30"),
+        (kolkata, "14T19:00"),
+        (kolkata, "15T04:30"),
+        (kolkata, "15T05:30"),
+    ]
 
 
 MIDNIGHT = datetime(2026, 11, 15, tzinfo=UTC)

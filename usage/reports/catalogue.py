@@ -103,8 +103,8 @@ class Metric:
 
 TOKENS = "(input + cache_read + cache_write_5m + cache_write_1h + output)"
 ALL_INPUT = "(input + cache_read + cache_write_5m + cache_write_1h)"
-# Unknown is not zero: where nothing that was used has a price, there is no cost to show.
-COST = "CASE WHEN unpriced = requests AND requests > 0 THEN NULL ELSE cost END"
+# Unknown is not zero: where nothing that cost anything has a price, there is no cost to show.
+COST = "CASE WHEN unpriced > 0 AND cost = 0 THEN NULL ELSE cost END"
 
 PERCENTILES = {
     f"{name}_p{percent}": (column, percent)

@@ -118,6 +118,12 @@ def test_what_has_no_price_has_no_cost(account):
         fold_all()
 
 
+def test_free_failures_do_not_make_an_unknown_cost_zero(account):
+    post(account, native(model="brand-new"), native(input_tokens=0, output_tokens=0, status=500))
+
+    assert totals("cost,unpriced_requests") == [None, 1]
+
+
 def test_free_is_not_unknown(account):
     post(account, native(input_tokens=0, output_tokens=0, status=500))
 

@@ -1,6 +1,6 @@
 """From a posted request to a row of the log: names become ids, quantities become a cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -115,11 +115,12 @@ class Resolver:
     now: datetime
     names: Directory
     card: RateCard
+    owners: dict[tuple[str | None, ...], Owner] = field(default_factory=dict)
 
     def row(self, request: NativeRequest) -> Row:
         """Raises RowError."""
         occurred_at = check(request, now=self.now)
-        owner = self.owner(request)
+        owner = self.remembered_owner(request)
         quantities = quantities_of(request)
         provider, model = named(request.provider, request.model)
         cost, ceiling = self.price(request, quantities, provider, model, occurred_at)
@@ -157,6 +158,14 @@ class Resolver:
             held_as=getattr(request, "held_as", None),
         )
 
+    def remembered_owner(self, request: NativeRequest) -> Owner:
+        """The rows of a call mostly belong to a few: each is resolved once. Raises RowError."""
+        key = (request.workspace, request.project, request.member, request.api_key)
+        owner = self.owners.get(key)
+        if owner is None:
+            owner = self.owners[key] = self.owner(request)
+        return owner
+
     def owner(self, request: NativeRequest) -> Owner:
         """Whom the request belongs to; who is new is created. Raises RowError."""
         identifier = safe_identifier(request.api_key) if request.api_key else None
@@ -165,7 +174,7 @@ class Resolver:
         entry = None
         if identifier:
             entry = self.names.key(
-                self.account.pk,
+                self.account.id,
                 workspace_id,
                 identifier,
                 name=getattr(request, "api_key_name", None),
@@ -186,7 +195,7 @@ class Resolver:
         if request.workspace:
             return self.named_workspace(request.workspace, getattr(request, "workspace_name", None))
         if identifier:
-            entry = self.names.known_key(self.account.pk, identifier)
+            entry = self.names.known_key(self.account.id, identifier)
             if entry is not None and (not self.allowed or entry.workspace_id in self.allowed):
                 return entry.workspace_id
         if len(self.allowed) == 1:
@@ -195,8 +204,8 @@ class Resolver:
 
     def named_workspace(self, ref: str, name: str | None) -> int:
         if not self.allowed:
-            return self.names.workspace(self.account.pk, ref, name=name)
-        found = self.names.known_workspace(self.account.pk, ref)
+            return self.names.workspace(self.account.id, ref, name=name)
+        found = self.names.known_workspace(self.account.id, ref)
         if found is None or found not in self.allowed:
             raise RowError("workspace", f"This access token may not use the workspace {ref!r}.")
         return found
@@ -205,7 +214,7 @@ class Resolver:
         if not request.member:
             return None
         email = getattr(request, "member_email", None)
-        return self.names.member(self.account.pk, request.member, email=email)
+        return self.names.member(self.account.id, request.member, email=email)
 
     def price(
         self,
@@ -226,7 +235,7 @@ class Resolver:
                 quantities,
                 provider=provider,
                 model=model,
-                account_id=self.account.pk,
+                account_id=self.account.id,
                 service_tier=request.service_tier,
                 moment=occurred_at,
             )

@@ -6,10 +6,11 @@ to the 1e-10 that the log stores. No float anywhere.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from accounts.versions import Versioned
 from usage.models import Price
@@ -35,12 +36,16 @@ class Rate:
     valid_from: datetime
     valid_to: datetime | None
 
-    def holds_at(self, moment: datetime) -> bool:
-        return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
+    def fits(self, context_tokens: int, moment: datetime) -> bool:
+        """Whether it holds at the moment, for a request with so many input tokens."""
+        return (
+            (self.from_input_tokens == 0 or context_tokens > self.from_input_tokens)
+            and self.valid_from <= moment
+            and (self.valid_to is None or moment < self.valid_to)
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a bill: so many units of a meter at a rate."""
 
     meter: str
@@ -63,6 +68,34 @@ class Entry:
     pattern: re.Pattern[str]
     rates: Rates = field(default_factory=dict)
 
+    # (account id, service tier, meter) -> what `candidates` found
+    chosen: dict[tuple[int, str, str], tuple[Rate, ...]] = field(default_factory=dict)
+
+    def candidates(self, meter: str, *, account_id: int, service_tier: str) -> tuple[Rate, ...]:
+        """The rates that a meter may be charged at, the first that fits the request counts.
+
+        The meter's own before that of the meter it falls back on; contract before list; this
+        service tier before standard; the price tier with the highest threshold first; of those
+        the newest.
+        """
+        key = (account_id, service_tier, meter)
+        found = self.chosen.get(key)
+        if found is None:
+            found = self.chosen[key] = tuple(self._candidates(*key))
+        return found
+
+    def _candidates(self, account_id: int, service_tier: str, meter: str) -> Iterator[Rate]:
+        name: str | None = meter
+        while name is not None:
+            for key in (
+                (account_id, service_tier),
+                (account_id, ""),
+                (None, service_tier),
+                (None, ""),
+            ):
+                yield from self.rates.get(key, {}).get(name, ())
+            name = METERS[name].falls_back_on
+
     def rate_for(
         self,
         meter: str,
@@ -72,21 +105,10 @@ class Entry:
         context_tokens: int,
         moment: datetime,
     ) -> Rate | None:
-        """The rate of a meter: contract before list, then this service tier before standard.
-
-        Of those that hold at the moment, the price tier with the highest threshold that the
-        request's input exceeds; of those, the newest.
-        """
-        for key in (
-            (account_id, service_tier),
-            (account_id, ""),
-            (None, service_tier),
-            (None, ""),
-        ):
-            for rate in self.rates.get(key, {}).get(meter, ()):
-                in_tier = rate.from_input_tokens == 0 or context_tokens > rate.from_input_tokens
-                if in_tier and rate.holds_at(moment):
-                    return rate
+        """The rate of a meter for a request with so much input at that moment, if there is one."""
+        for rate in self.candidates(meter, account_id=account_id, service_tier=service_tier):
+            if rate.fits(context_tokens, moment):
+                return rate
         return None
 
 
@@ -129,20 +151,18 @@ class RateCard:
         if entry is None:
             raise Unpriced(f"no price for the model {model}")
         tier = normal_tier(service_tier)
-        context = sum(quantities.get(meter, 0) for meter in CONTEXT_METERS)
+        context = sum([q for meter, q in quantities.items() if meter in CONTEXT_METERS])
         lines = []
-        for meter, quantity in billable(quantities).items():
-            rate = None
-            name: str | None = meter
-            while rate is None and name is not None:
-                rate = entry.rate_for(
-                    name,
-                    account_id=account_id,
-                    service_tier=tier,
-                    context_tokens=context,
-                    moment=moment,
-                )
-                name = METERS[name].falls_back_on
+        for meter, quantity in quantities.items():
+            if not quantity:
+                continue
+            rate = entry.rate_for(
+                meter,
+                account_id=account_id,
+                service_tier=tier,
+                context_tokens=context,
+                moment=moment,
+            )
             if rate is not None:
                 lines.append(Line(meter, quantity, rate))
             elif meter not in INSIDE_ANOTHER:
@@ -154,13 +174,9 @@ class RateCard:
 INSIDE_ANOTHER = frozenset({"reasoning", "request"})
 
 
-def billable(quantities: Mapping[str, int]) -> dict[str, int]:
-    return {meter: quantity for meter, quantity in quantities.items() if quantity}
-
-
 def own_part_of_output(lines: list[Line]) -> list[Line]:
     """Where reasoning has a price of its own, output is charged without it."""
-    reasoning = sum(line.quantity for line in lines if line.meter == "reasoning")
+    reasoning = sum([line.quantity for line in lines if line.meter == "reasoning"])
     if not reasoning:
         return lines
     return [
@@ -186,7 +202,7 @@ def dollars(units: int) -> Decimal:
 
 def total_units(lines: Iterable[Line]) -> int:
     """The bill's total in stored units of 1e-10 dollars."""
-    return stored_units(sum(line.atto for line in lines))
+    return stored_units(sum([line.atto for line in lines]))
 
 
 def compile_rate_card(prices: Iterable[Price]) -> RateCard:

@@ -118,8 +118,8 @@ def tick_until_stopped(stop: Stop) -> None:
     ticker = Ticker()
     try:
         while not stop.requested:
-            pulse.beat()
             ticker.look()
+            pulse.beat()
             time.sleep(LOOK_EVERY_SECONDS)
     finally:
         ticker.stop()

@@ -5,14 +5,15 @@ import psutil
 import pytest
 from django.utils import timezone
 
+from config import pulse
 from config.models import Heartbeat
 from tests.serving import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 STARTS_SECONDS = 60
-# Silence, the pause before a restart, and the start.
-RECOVERS_SECONDS = 90
+# At worst a child falls silent before its first beat; then come a pause and a start.
+RECOVERS_SECONDS = pulse.FIRST_BEAT_SECONDS + 30
 
 
 def beats_since(name, moment):

@@ -207,7 +207,7 @@ def test_processes_that_meet_a_new_name_at_once_make_one(kind):
         "key": lambda names: names.key(acme.pk, workspace.pk, "key").id,
     }
     processes = 6
-    start = Barrier(processes)
+    start = Barrier(processes, timeout=30)
 
     def process(_: int) -> int:
         try:

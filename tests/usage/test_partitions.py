@@ -122,7 +122,7 @@ def test_days_and_months_of_a_stretch():
 def test_processes_that_make_the_same_days_at_once_share_the_work():
     acme = make_account()
     post(acme, native(occurred_at=FAR.isoformat()), now=FAR)
-    start = Barrier(3)
+    start = Barrier(3, timeout=30)
 
     def process(_: int) -> int:
         try:

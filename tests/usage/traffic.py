@@ -71,7 +71,7 @@ def row(rng: random.Random, when: datetime) -> dict[str, Any]:
     )
 
 
-def record(account: Account, requests: Sequence[Any], *, chunk: int = 40) -> None:
+def record(account: Account, requests: Sequence[Any], *, chunk: int = 50) -> None:
     """Posted in several calls, so that they are several batches; two projects have a client."""
     small_price_book()
     for slug in ("research", "support"):

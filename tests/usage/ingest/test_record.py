@@ -1,5 +1,6 @@
 """Recording while others record: every request once, and nobody waits in a circle."""
 
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,15 +11,23 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from accounts.models import Account
-from tests.factories import NOW, count, fetch, log, make_account, make_workspace, native, post
+from tests.factories import NOW, count, fetch, log, make_account, native, post
+from usage.ingest.receive import NATIVE, read
 from usage.ingest.record import Recorded, record
+from usage.ingest.resolve import Row, resolver
 
-together = pytest.mark.django_db(transaction=True)
+commits = pytest.mark.django_db(transaction=True)
+
+
+def rows_of(account: Account, *requests: Any) -> list[Row]:
+    raw = [json.dumps(request).encode() for request in requests]
+    rows, _ = read(raw, decode=NATIVE.decode, resolve=resolver(account, None, now=NOW))
+    return rows
 
 
 def in_threads(number: int, act: Any) -> list[Any]:
     """What `act(0)`, `act(1)`, ... return, all begun at once."""
-    start = Barrier(number)
+    start = Barrier(number, timeout=30)
 
     def run(place: int) -> Any:
         try:
@@ -31,27 +40,25 @@ def in_threads(number: int, act: Any) -> list[Any]:
         return list(pool.map(run, range(number)))
 
 
-@together
+@commits
 def test_writers_that_send_the_same_rows_in_other_orders_store_each_once():
     acme = make_account()
-    make_workspace(acme, "default")
-    rows = [native(request_id=f"r{n}") for n in range(200)]
-    post(acme, native(request_id="first"))  # names are known from here on
+    rounds = [rows_of(acme, *(native() for _ in range(1000))) for _ in range(5)]
+    together = Barrier(3, timeout=30)
 
     def write(seed: int) -> int:
-        order = random.Random(seed)
-        accepted = 0
-        for _ in range(4):
-            accepted += post(acme, *order.sample(rows, len(rows))).accepted
+        order, accepted = random.Random(seed), 0
+        for rows in rounds:
+            shuffled = order.sample(rows, len(rows))
+            together.wait()
+            accepted += record(shuffled, account_id=acme.pk, received_at=NOW).accepted
         return accepted
 
-    accepted = in_threads(3, write)
-
-    assert sum(accepted) == 200
-    assert count("usage_requestlog") == count("usage_requestkey") == 201
+    assert sum(in_threads(3, write)) == 5000
+    assert count("usage_requestlog") == count("usage_requestkey") == 5000
 
 
-@together
+@commits
 def test_writers_that_send_the_same_bad_rows_in_other_orders_do_not_wait_in_a_circle():
     acme = make_account()
     bad = [{"request_id": f"bad-{n}"} for n in range(60)]
@@ -63,12 +70,12 @@ def test_writers_that_send_the_same_bad_rows_in_other_orders_do_not_wait_in_a_ci
     assert fetch("SELECT DISTINCT times_sent FROM usage_quarantinedrow") == [{"times_sent": 3}]
 
 
-@together
+@commits
 def test_who_waits_for_a_writer_that_gives_up_stores_the_row_itself():
     acme = make_account()
     post(acme, native(request_id="first"))
     row = native(request_id="contested")
-    taken = Barrier(2)
+    taken = Barrier(2, timeout=30)
 
     def write(place: int) -> int:
         if place == 1:
@@ -84,7 +91,7 @@ def test_who_waits_for_a_writer_that_gives_up_stores_the_row_itself():
     assert [stored["request_id"] for stored in log()] == ["contested", "first"]
 
 
-@together
+@commits
 def test_after_a_failed_call_the_same_call_succeeds(monkeypatch):
     acme = make_account()
 

@@ -202,7 +202,7 @@ def test_a_fold_takes_the_same_queries_for_any_number_of_batches(
 @pytest.mark.django_db(transaction=True)
 def test_who_finds_another_folding_leaves_at_once():
     post(make_account(), native())
-    held, done = Barrier(2), Barrier(2)
+    held, done = Barrier(2, timeout=30), Barrier(2, timeout=30)
 
     def hold_the_lock() -> None:
         try:
@@ -226,7 +226,7 @@ def test_who_finds_another_folding_leaves_at_once():
 def test_writers_and_folders_at_once_count_every_request_once():
     acme = make_account()
     traffic.record(acme, [native()])
-    start = Barrier(4)
+    start = Barrier(4, timeout=30)
 
     def work(place: int) -> None:
         try:

@@ -47,3 +47,16 @@ def test_a_token_is_revoked_once():
     revoke(token, now=second)
 
     assert AccessToken.objects.get().revoked_at == first
+
+
+def test_a_token_whose_only_workspace_goes_away_is_revoked_and_not_widened():
+    account = make_account()
+    research, support = make_workspace(account), make_workspace(account, "support")
+    issue(account=account, name="one", scopes=["read"], workspaces=[research])
+    issue(account=account, name="two", scopes=["read"], workspaces=[research, support])
+    issue(account=account, name="all", scopes=["read"])
+
+    research.delete()
+
+    usable = AccessToken.objects.filter(revoked_at=None).values_list("name", flat=True)
+    assert set(usable) == {"two", "all"}

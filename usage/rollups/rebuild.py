@@ -18,10 +18,18 @@ REBUILD = into_every_rollup(
 )
 
 
+class NothingToRebuildFrom(Exception):
+    """The day has sums but no requests any more: rebuilding would erase what is kept for ever."""
+
+
 def rebuild_day(workspace_id: int, day: date) -> None:
-    """Replace every roll-up row of one workspace and local day by what the log says now."""
+    """Replace every roll-up row of one workspace and local day by what the log says now.
+
+    Raises NothingToRebuildFrom, and changes nothing, where the day's requests are gone.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLLUP_LOCK])
+        deleted = 0
         for rollup in ROLLUPS:
             cursor.execute(
                 f"DELETE FROM {rollup.table} t USING accounts_workspace w, accounts_account z "
@@ -29,7 +37,10 @@ def rebuild_day(workspace_id: int, day: date) -> None:
                 f"AND {_in_day(rollup.grain)}",
                 [workspace_id, day],
             )
+            deleted += cursor.rowcount
         cursor.execute(REBUILD, {"workspace": workspace_id, "day": day})
+        if deleted and not cursor.fetchone()[0]:
+            raise NothingToRebuildFrom(f"workspace {workspace_id}, {day}")
 
 
 def rebuild_days(workspace_ids: list[int], first: date, last: date) -> int:

@@ -161,3 +161,8 @@ def test_an_empty_body_is_refused_with_what_to_send(body):
 def test_an_unreadable_body_is_refused_with_where_it_broke(body, where):
     with pytest.raises(UnreadableBody, match=where):
         rows_of(body)
+
+
+def test_an_array_of_millions_of_nothing_is_refused_before_it_fills_the_memory():
+    with pytest.raises(BodyTooLarge, match="100,000 rows"):
+        rows_of(b"[" + b"7," * 6_000_000 + b"7]")

@@ -8,7 +8,7 @@ import pytest
 from tests.factories import fetch, make_account, native, post, rollup_rows, sums_of, sums_of_log
 from tests.usage import traffic
 from usage.rollups.fold import fold, fold_all
-from usage.rollups.rebuild import rebuild_day, rebuild_days
+from usage.rollups.rebuild import NothingToRebuildFrom, rebuild_day, rebuild_days
 from usage.rollups.tables import ROLLUPS
 
 FIRST, LAST = date(2026, 10, 31), date(2026, 11, 2)
@@ -79,11 +79,19 @@ def test_after_new_prices_a_rebuilt_day_has_them(account):
         assert (sums["cost"], sums["unpriced"], sums["ceiling_cost"]) == (Decimal("0.25"), 0, 0)
 
 
-def test_a_day_without_requests_becomes_empty(account):
-    post(account, native())
-    fold_all()
-    fetch("DELETE FROM usage_requestlog RETURNING 1")
-
-    rebuild_day(workspace_ids()[0], date(2026, 11, 20))
+def test_a_day_that_never_had_requests_stays_empty(workspace):
+    rebuild_day(workspace.pk, date(2026, 11, 20))
 
     assert all(rows == [] for rows in rollup_rows().values())
+
+
+def test_sums_whose_requests_are_gone_are_not_erased(account):
+    post(account, native(workspace="research", occurred_at="2026-11-01T12:00:00Z"))
+    fold_all()
+    before = rollup_rows()
+    fetch("DELETE FROM usage_requestlog RETURNING 1")
+
+    with pytest.raises(NothingToRebuildFrom):
+        rebuild_day(workspace_ids()[0], date(2026, 11, 1))
+
+    assert rollup_rows() == before

@@ -7,7 +7,7 @@ from typing import Any, cast
 from django.db import connection
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -91,8 +91,10 @@ class HasScope(BasePermission):
         needed: Scope | None = view.scopes.get(method)
         if request.method == "OPTIONS":
             return request.auth is not None
-        if request.auth is None or needed is None:
+        if request.auth is None:
             return False
+        if needed is None:
+            raise MethodNotAllowed(request.method or "")
         if needed not in token_of(request).scopes:
             self.message = f"This access token lacks the scope {needed.value!r}."
             return False

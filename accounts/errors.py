@@ -26,6 +26,11 @@ class BodyTooLarge(ApiError):
     default_code = "body_too_large"
 
 
+class LengthRequired(ApiError):
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is no such thing here, or it is not yours to see.")

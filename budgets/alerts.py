@@ -71,7 +71,8 @@ def message_of(alert: Alert, *, now: datetime) -> Message:
         "consumed": money(alert.consumed),
         "limit": money(alert.limit),
         "percent": percent(alert.consumed, alert.limit),
-        "crossed_at": timezone.localtime(alert.crossed_at, budget.account.zone),
+        # As text: a template would turn the moment back into the server's own zone.
+        "crossed_at": f"{timezone.localtime(alert.crossed_at, budget.account.zone):%Y-%m-%d %H:%M}",
         "hard": budget.hard and enforced(budget),
         "over": alert.consumed >= alert.limit,
         "resets_on": period.end_on,

@@ -1,6 +1,6 @@
 """May this call go? The decision, and the money held for it until the request is logged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from accounts.access import narrowed_to
 from accounts.models import AccessToken
 from budgets.models import Hold
 from usage.ingest.resolve import Owner, Resolver, ceiling_units, named, resolver
-from usage.ingest.schema import Name, NativeRequest, RowError, Tokens, decode_with
+from usage.ingest.schema import MOST_DOLLARS, Name, NativeRequest, RowError, Tokens, decode_with
 from usage.pricing.ratecard import Unpriced, dollars, total_units
 
 
@@ -61,10 +61,10 @@ def decode(raw: bytes | msgspec.Raw) -> Ask:
     return decode_with(DECODER.decode, raw)
 
 
-def prepare(asks: Sequence[Ask], *, token: AccessToken, now: datetime) -> list[Prepared]:
-    """Raises RowError for the first ask that cannot be decided."""
+def preparer(*, token: AccessToken, now: datetime) -> Callable[[Ask], Prepared]:
+    """What prepares one ask of this call; it raises RowError where that cannot be decided."""
     resolve = resolver(token.account, token, now=now)
-    return [Prepared(ask, resolve.owner(as_request(ask)), worst_case(ask, resolve)) for ask in asks]
+    return lambda ask: Prepared(ask, resolve.owner(as_request(ask)), worst_case(ask, resolve))
 
 
 def as_request(ask: Ask) -> NativeRequest:
@@ -85,8 +85,8 @@ def worst_case(ask: Ask, resolve: Resolver) -> Decimal:
     writes to hour-long caches, or is charged for searches, says `max_cost`.
     """
     if ask.max_cost is not None:
-        if not (ask.max_cost.is_finite() and 0 <= ask.max_cost < 10**9):
-            raise RowError("max_cost", "Send max_cost in US dollars, from 0.")
+        if not (ask.max_cost.is_finite() and 0 <= ask.max_cost <= MOST_DOLLARS):
+            raise RowError("max_cost", f"Send max_cost in US dollars, from 0 to {MOST_DOLLARS:,}.")
         return ask.max_cost.quantize(Decimal("1e-10"))
     if ask.model is None or ask.input_tokens is None or ask.max_output_tokens is None:
         raise RowError(
@@ -154,6 +154,8 @@ class Counter(msgspec.Struct):
     name: str
     scope: str
     period: str
+    spent: Decimal
+    estimated: Decimal
     consumed: Decimal
     start_on: str
     resets_at: str | None
@@ -218,7 +220,8 @@ def standing(counter: Counter, held: Decimal) -> dict[str, Any]:
         "period": counter.period,
         "hard": counter.hard,
         "limit": plain(counter.limit),
-        "spent": plain(counter.consumed),
+        "spent": plain(counter.spent),
+        "estimated": plain(counter.estimated),
         "held": plain(held),
         "remaining": plain(remaining),
         "resets_at": utc(counter.resets_at),

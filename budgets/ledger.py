@@ -18,6 +18,7 @@ from usage.reports.question import Filter, Question
 from usage.reports.run import ask
 
 COUNTER_LOCK = 7_100_002  # as in budgets_move()
+FAILED_FROM = 400  # HTTP status
 SLOT_SECONDS = 900  # zones change on quarters of an hour
 END_OF_TIME = date(9999, 12, 31)
 
@@ -64,6 +65,7 @@ def sums_as_json(sums: dict[tuple[Any, ...], list[int]]) -> str:
 
 
 def requests_as_json(rows: Sequence[Row]) -> str:
+    """The rows that end a hold. A failed attempt under a shared id does not: its fallback runs."""
     return encode(
         [
             {
@@ -72,6 +74,7 @@ def requests_as_json(rows: Sequence[Row]) -> str:
                 "hold_id": row.hold_id,
             }
             for row in rows
+            if row.held_as is None or row.status < FAILED_FROM
         ]
     ).decode()
 

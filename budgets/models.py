@@ -151,9 +151,9 @@ class BudgetPeriod(models.Model):
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="periods")
     start_on = models.DateField()
     end_on = models.DateField(null=True)
-    spent = models.DecimalField(max_digits=20, decimal_places=10, default=0)
-    estimated = models.DecimalField(max_digits=20, decimal_places=10, default=0)
-    held = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    spent = models.DecimalField(max_digits=30, decimal_places=10, default=0)
+    estimated = models.DecimalField(max_digits=30, decimal_places=10, default=0)
+    held = models.DecimalField(max_digits=30, decimal_places=10, default=0)
 
     class Meta:
         ordering = ["budget", "-start_on"]
@@ -218,7 +218,7 @@ class Alert(models.Model):
     period = models.ForeignKey(BudgetPeriod, on_delete=models.CASCADE, related_name="alerts")
     threshold = models.PositiveSmallIntegerField(help_text="Percent of the limit.")
     limit = models.DecimalField(max_digits=16, decimal_places=4)
-    consumed = models.DecimalField(max_digits=20, decimal_places=10)
+    consumed = models.DecimalField(max_digits=30, decimal_places=10)
     crossed_at = models.DateTimeField(db_default=Now())
     addressed_at = models.DateTimeField(null=True, help_text="When its deliveries were made.")
 

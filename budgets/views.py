@@ -1,8 +1,11 @@
 """The API's routes for authorizations, holds and budgets."""
 
 import uuid
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -15,13 +18,14 @@ from rest_framework.views import APIView
 from accounts.access import narrowed_to, reach_of_token
 from accounts.authentication import token_of
 from accounts.errors import ApiError
-from accounts.models import Scope
+from accounts.models import AccessToken, Scope
 from budgets import authorize, ledger
 from budgets.models import Budget
 from budgets.serializers import BudgetSerializer, as_json
 from budgets.standing import standings
+from usage.ingest.body import rows_of
 from usage.ingest.schema import RowError
-from usage.views import posted_rows
+from usage.views import posted_body
 
 MAX_ASKS = 1000
 
@@ -30,6 +34,26 @@ class CannotDecide(ApiError):
     """An ask that cannot be decided. Nothing was held for any of its array."""
 
     default_code = "cannot_decide"
+
+
+def prepare(
+    raw: Sequence[bytes | msgspec.Raw], *, token: AccessToken, now: datetime
+) -> list[authorize.Prepared]:
+    """Raises CannotDecide with the place of the first ask that cannot be decided."""
+    prepare_one = authorize.preparer(token=token, now=now)
+    prepared = []
+    for index, one in enumerate(raw):
+        try:
+            prepared.append(prepare_one(authorize.decode(one)))
+        except RowError as error:
+            details = {"index": index} | error.as_dict()
+            raise CannotDecide(error.message, details=details) from error
+    return prepared
+
+
+def is_one_object(body: bytes, raw: Sequence[bytes | msgspec.Raw]) -> bool:
+    """Whether one ask was sent by itself, so that one answer and not a list of one is due."""
+    return body.lstrip()[:1] == b"{" and len(raw) == 1
 
 
 class AuthorizeView(APIView):
@@ -42,16 +66,13 @@ class AuthorizeView(APIView):
     )
     def post(self, request: Request) -> Response:
         now = timezone.now()
-        raw = posted_rows(request)
+        body = posted_body(request)
+        raw = rows_of(body, content_type=request.content_type or "")
         if len(raw) > MAX_ASKS:
             raise CannotDecide(f"Ask for at most {MAX_ASKS:,} calls at once.")
-        try:
-            asks = [authorize.decode(one) for one in raw]
-            prepared = authorize.prepare(asks, token=token_of(request), now=now)
-        except RowError as error:
-            raise CannotDecide(error.message, details=error.as_dict()) from error
+        prepared = prepare(raw, token=token_of(request), now=now)
         answers = authorize.authorize(prepared, account_id=token_of(request).account_id, now=now)
-        return Response(answers if request.body.lstrip()[:1] == b"[" else answers[0])
+        return Response(answers[0] if is_one_object(body, raw) else answers)
 
 
 class HoldView(APIView):

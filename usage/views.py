@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.access import reach_of_token
 from accounts.authentication import token_of
-from accounts.errors import BodyTooLarge
+from accounts.errors import BodyTooLarge, LengthRequired
 from accounts.models import Scope
 from usage import requests
 from usage.ingest.body import inflate, rows_of
@@ -28,14 +28,20 @@ from usage.openapi import (
 from usage.reports import catalogue, question, run
 
 
-def posted_rows(request: Request) -> list[Any]:
-    """The rows in the body of a request. Raises UnreadableBody and BodyTooLarge."""
+def posted_body(request: Request) -> bytes:
+    """The inflated body of a request. Raises UnreadableBody, BodyTooLarge and LengthRequired."""
+    if request.META.get("HTTP_TRANSFER_ENCODING"):
+        raise LengthRequired("Send the body with a Content-Length; chunks are not read here.")
     limit = settings.INGEST_MAX_BYTES
     length = request.META.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(f"A body may have {limit:,} bytes; send smaller batches.")
-    body = inflate(request.body, request.META.get("HTTP_CONTENT_ENCODING", ""), limit=limit)
-    return rows_of(body, content_type=request.content_type or "")
+    return inflate(request.body, request.META.get("HTTP_CONTENT_ENCODING", ""), limit=limit)
+
+
+def posted_rows(request: Request) -> list[Any]:
+    """The rows in the body of a request. Raises as `posted_body` does."""
+    return rows_of(posted_body(request), content_type=request.content_type or "")
 
 
 def received(request: Request, *, source: str) -> Response:

@@ -183,9 +183,9 @@ class Migration(migrations.Migration):
                 ),
                 ("start_on", models.DateField()),
                 ("end_on", models.DateField(null=True)),
-                ("spent", models.DecimalField(decimal_places=10, default=0, max_digits=20)),
-                ("estimated", models.DecimalField(decimal_places=10, default=0, max_digits=20)),
-                ("held", models.DecimalField(decimal_places=10, default=0, max_digits=20)),
+                ("spent", models.DecimalField(decimal_places=10, default=0, max_digits=30)),
+                ("estimated", models.DecimalField(decimal_places=10, default=0, max_digits=30)),
+                ("held", models.DecimalField(decimal_places=10, default=0, max_digits=30)),
                 (
                     "budget",
                     models.ForeignKey(
@@ -210,7 +210,7 @@ class Migration(migrations.Migration):
                 ),
                 ("threshold", models.PositiveSmallIntegerField(help_text="Percent of the limit.")),
                 ("limit", models.DecimalField(decimal_places=4, max_digits=16)),
-                ("consumed", models.DecimalField(decimal_places=10, max_digits=20)),
+                ("consumed", models.DecimalField(decimal_places=10, max_digits=30)),
                 (
                     "crossed_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),

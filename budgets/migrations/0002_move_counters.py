@@ -56,10 +56,15 @@ BEGIN
         UPDATE budgets_hold h SET state = 'settled', ended_at = clock_timestamp()
         FROM (
             SELECT o.id FROM budgets_hold o
-            JOIN jsonb_to_recordset(requests)
-                AS r(workspace_id integer, request_id text, hold_id text)
-                ON o.workspace_id = r.workspace_id
-                AND (o.request_id = r.request_id COLLATE "C" OR o.id::text = r.hold_id)
+            -- Two look-ups by index: an OR of both would read every open hold for every row.
+            JOIN (
+                SELECT h.id FROM jsonb_to_recordset(requests) AS r(workspace_id integer, request_id text)
+                JOIN budgets_hold h ON h.workspace_id = r.workspace_id
+                    AND h.request_id = r.request_id COLLATE "C" AND h.state = 'open'
+                UNION
+                SELECT h.id FROM jsonb_to_recordset(requests) AS r(workspace_id integer, hold_id uuid)
+                JOIN budgets_hold h ON h.id = r.hold_id AND h.workspace_id = r.workspace_id
+            ) logged USING (id)
             WHERE o.state = 'open' ORDER BY o.id FOR UPDATE OF o
         ) o WHERE h.id = o.id
         RETURNING h.amount, h.period_ids

@@ -13,6 +13,7 @@ DECLARE
     zone text;
     today date;
     overdue uuid[];
+    asked_again uuid[];
     locked bigint[];
     ids bigint[];
     limits numeric[];
@@ -24,10 +25,17 @@ DECLARE
     decisions jsonb[] := '{}';
     ask record;
     known record;
+    again boolean;
+    above bigint[];
+    others numeric;
     refused_by integer;
     place integer;
     hold uuid;
 BEGIN
+    -- Two arrays with the same ids in other orders would wait for each other's new holds.
+    IF jsonb_array_length(asks) > 1 THEN
+        PERFORM pg_advisory_xact_lock(7100003, account);
+    END IF;
     SELECT time_zone INTO STRICT zone FROM accounts_account WHERE id = account;
     today := (at AT TIME ZONE zone)::date;
 
@@ -53,11 +61,18 @@ BEGIN
         WHERE h.account_id = account AND h.state = 'open' AND h.expires_at <= at
         ORDER BY h.id LIMIT 100 FOR UPDATE SKIP LOCKED
     ) o;
+    SELECT array_agg(o.id) INTO asked_again FROM (
+        SELECT h.id FROM budgets_hold h
+        JOIN jsonb_to_recordset(asks) AS a(workspace_id integer, request_id text)
+            ON h.workspace_id = a.workspace_id AND h.request_id = a.request_id COLLATE "C"
+        WHERE h.state = 'open' ORDER BY h.id FOR UPDATE OF h
+    ) o;
 
     SELECT array_agg(l.id) INTO locked FROM (
     SELECT p.id FROM budgets_budgetperiod p JOIN budgets_budget b ON b.id = p.budget_id
     WHERE p.id IN (
-        SELECT unnest(h.period_ids) FROM budgets_hold h WHERE h.id = ANY(overdue)
+        SELECT unnest(h.period_ids) FROM budgets_hold h
+        WHERE h.id = ANY(overdue) OR h.id = ANY(asked_again)
     ) OR (
         b.account_id = account AND b.archived_at IS NULL
         AND p.start_on = budgets_period_start(b.period, today)
@@ -82,9 +97,9 @@ BEGIN
     END IF;
 
     -- From here on nobody else moves these counters; they are counted in memory, written once.
-    WITH above AS (
+    WITH above_any AS (
         SELECT p.id, p.budget_id, b.name, b.scope, b.scope_id, b."limit", p.start_on, p.end_on,
-               p.spent + p.estimated AS consumed, p.held, b.period,
+               p.spent, p.estimated, p.spent + p.estimated AS consumed, p.held, b.period,
                (p.end_on::timestamp AT TIME ZONE zone) AS resets_at,
                b.hard AND coalesce(w.enforce_hard_limits, true) AS hard,
                row_number() OVER (ORDER BY budgets_lock_rank(b.scope), p.budget_id) AS position
@@ -93,14 +108,14 @@ BEGIN
         LEFT JOIN accounts_apikey k ON k.id = b.api_key_id
         LEFT JOIN accounts_workspace w
             ON w.id = coalesce(b.workspace_id, pr.workspace_id, k.workspace_id)
-        WHERE p.id = ANY(locked) AND b.archived_at IS NULL
+        WHERE p.id = ANY(locked) AND b.account_id = account AND b.archived_at IS NULL
         AND p.start_on = budgets_period_start(b.period, today)
     )
     SELECT array_agg(c.id ORDER BY c.position), array_agg(c."limit" ORDER BY c.position),
            array_agg(c.hard ORDER BY c.position), array_agg(c.consumed ORDER BY c.position),
            array_agg(c.held ORDER BY c.position),
            coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.position), '[]')
-    INTO ids, limits, hards, used_now, held_now, counters FROM above c;
+    INTO ids, limits, hards, used_now, held_now, counters FROM above_any c;
     held_before := held_now;
 
     FOR ask IN
@@ -120,25 +135,47 @@ BEGIN
     LOOP
         refused_by := NULL;
         hold := NULL;
-        -- Asked again with the same id: the same answer, and nothing is held twice.
-        SELECT h.id, h.expires_at INTO known FROM budgets_hold h
+        SELECT h.id, h.expires_at, h.amount, h.period_ids INTO known FROM budgets_hold h
         WHERE h.workspace_id = ask.workspace_id
             AND h.request_id = ask.request_id COLLATE "C" AND h.state = 'open';
-        IF known.id IS NULL THEN
+        above := ARRAY(SELECT ids[p] FROM unnest(ask.places) AS p);
+        -- Asked again for no more and under no other counters: the same answer, nothing held twice.
+        again := known.id IS NOT NULL AND ask.amount <= known.amount AND above <@ known.period_ids;
+        IF NOT again THEN
             FOREACH place IN ARRAY ask.places LOOP
+                others := held_now[place];
+                IF ids[place] = ANY(known.period_ids) THEN
+                    others := others - known.amount;
+                END IF;
                 -- A hard limit that is reached lets nothing pass, not even what costs nothing.
                 IF hards[place] AND limits[place] IS NOT NULL AND (
-                    used_now[place] + held_now[place] + ask.amount > limits[place]
-                    OR used_now[place] + held_now[place] >= limits[place]
+                    used_now[place] + others + ask.amount > limits[place]
+                    OR used_now[place] + others >= limits[place]
                 ) THEN
                     refused_by := place;
                     EXIT;
                 END IF;
             END LOOP;
         END IF;
-        IF known.id IS NOT NULL THEN
+        IF refused_by IS NOT NULL THEN
+            NULL;
+        ELSIF again THEN
             hold := known.id;
-        ELSIF refused_by IS NULL THEN
+        ELSIF known.id IS NOT NULL THEN  -- the hold becomes what is asked for now
+            hold := known.id;
+            FOR place IN SELECT generate_subscripts(ids, 1) LOOP
+                IF ids[place] = ANY(known.period_ids) THEN
+                    held_now[place] := held_now[place] - known.amount;
+                END IF;
+                IF place = ANY(ask.places) THEN
+                    held_now[place] := held_now[place] + ask.amount;
+                END IF;
+            END LOOP;
+            UPDATE budgets_budgetperiod p SET held = p.held - known.amount
+            WHERE p.id = ANY(known.period_ids) AND (ids IS NULL OR p.id <> ALL(ids));
+            UPDATE budgets_hold h SET amount = ask.amount, period_ids = above
+            WHERE h.id = known.id;
+        ELSE
             hold := gen_random_uuid();
             INSERT INTO budgets_hold (id, account_id, workspace_id, request_id, amount, period_ids,
                                       state, created_at, expires_at)
@@ -151,7 +188,7 @@ BEGIN
                     held_now[place] := held_now[place] + ask.amount;
                 END LOOP;
             ELSE  -- the same id asked twice at once, under no counter that both waited for
-                SELECT h.id, h.expires_at INTO known FROM budgets_hold h
+                SELECT h.id, h.expires_at, h.amount, h.period_ids INTO known FROM budgets_hold h
                 WHERE h.workspace_id = ask.workspace_id
                     AND h.request_id = ask.request_id COLLATE "C" AND h.state = 'open';
                 hold := known.id;

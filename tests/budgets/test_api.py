@@ -1,5 +1,8 @@
 """The routes for budgets, authorizations and holds, asked by those who may and who may not."""
 
+import gzip
+import json
+
 import pytest
 from django.test import Client
 
@@ -124,3 +127,29 @@ def test_a_page_of_budgets_costs_the_same_queries_however_many(
         post(api, "budgets/", MONTHLY | {"name": f"b{number}"})
     with django_assert_max_num_queries(4):
         assert len(api.get("/api/v1/budgets/").json()["results"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("packed", "kind", "answers"),
+    [(True, "application/json", 2), (False, "application/x-ndjson", 2), (True, "text/plain", 2)],
+)
+def test_an_array_gets_a_list_however_it_is_sent(api: Client, packed, kind, answers):
+    asks = [{"request_id": f"r{i}", "max_cost": "1", "workspace": "finance"} for i in range(2)]
+    text = "\n".join(map(json.dumps, asks)) if "nd" in kind else json.dumps(asks)
+    body = gzip.compress(text.encode()) if packed else text.encode()
+    more = {"HTTP_CONTENT_ENCODING": "gzip"} if packed else {}
+    answer = api.generic("POST", "/api/v1/authorize/", body, content_type=kind, **more)
+    assert [one["request_id"] for one in answer.json()] == ["r0", "r1"]
+
+
+def test_the_ask_that_cannot_be_decided_is_named(api: Client):
+    asks = [{"request_id": "a", "max_cost": "1", "workspace": "finance"}, {"request_id": "b"}]
+    details = post(api, "authorize/", asks).json()["error"]["details"]
+    assert (details["index"], details["field"]) == (1, "max_cost")
+
+
+def test_spent_means_the_same_in_every_answer(api: Client):
+    made = post(api, "budgets/", MONTHLY).json()
+    ask = {"request_id": "r", "max_cost": "1", "workspace": "finance"}
+    (answered,) = post(api, "authorize/", ask).json()["budgets"]
+    assert {answered[name] for name in ("spent", "estimated")} == {made["spent"], "0"} == {"0"}

@@ -11,6 +11,7 @@ from accounts.models import AccessToken, ApiKey, Project, Workspace
 from budgets import authorize
 from budgets.models import BudgetPeriod, Hold
 from tests.budgets.conftest import NOON
+from usage.ingest.receive import receive
 from usage.ingest.schema import RowError
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +22,8 @@ def ask(token_text: str):
     def asked(*asks, now=NOON):
         token = AccessToken.objects.get()
         raw = [json.dumps({"workspace": "finance"} | one).encode() for one in asks]
-        prepared = authorize.prepare([authorize.decode(r) for r in raw], token=token, now=now)
+        prepare = authorize.preparer(token=token, now=now)
+        prepared = [prepare(authorize.decode(one)) for one in raw]
         return authorize.authorize(prepared, account_id=token.account_id, now=now)
 
     return asked
@@ -172,3 +174,51 @@ def test_a_disabled_key_is_refused_with_its_reason(make_budget, ask, workspace: 
     )
     assert (first["allowed"], first["reason"]) == (False, "The API key is disabled.")
     assert second["allowed"]
+
+
+def test_asked_again_for_more_only_what_fits_is_held(make_budget, ask, workspace: Workspace):
+    make_budget(limit=Decimal(1), hard=True)
+    first, more, too_much = ask(
+        {"request_id": "s", "max_cost": "0.01"},
+        {"request_id": "s", "max_cost": "0.6"},
+        {"request_id": "s", "max_cost": "1000"},
+    )
+    assert [one["allowed"] for one in (first, more, too_much)] == [True, True, False]
+    assert held() == [Decimal("0.6")]
+
+
+def test_asked_again_for_another_project_the_hold_moves(make_budget, ask, workspace: Workspace):
+    for tag in ("a", "b"):
+        project = Project.objects.create(workspace=workspace, tag=tag)
+        make_budget(name=tag, scope="project", project=project, limit=Decimal(1), hard=True)
+    ask({"request_id": "s", "max_cost": "0.5", "project": "a"})
+    ask({"request_id": "s", "max_cost": "0.7", "project": "b"})
+    assert held() == [0, Decimal("0.7")]
+    assert authorize.release_expired(now=NOON + timedelta(hours=1)) == 1
+    assert held() == [0, 0]
+
+
+def test_sums_beyond_ten_thousand_million_are_counted(make_budget, ask, workspace: Workspace):
+    make_budget(limit=None)
+    asks = [{"request_id": f"r{i}", "max_cost": "100000000"} for i in range(200)]
+    assert all(one["allowed"] for one in ask(*asks))
+    assert held() == [200 * 10**8]
+
+
+def test_a_failed_attempt_leaves_the_hold_to_its_fallback(
+    make_budget, ask, account, workspace: Workspace
+):
+    make_budget(hard=True)
+    ask({"request_id": "call", "max_cost": "2"})
+    event = {"id": "x", "model": "gpt-4o", "litellm_call_id": "call", "status": "failure"}
+    team = {"metadata": {"user_api_key_team_id": "finance"}}
+
+    def log(**more):
+        raw = json.dumps(event | team | more).encode()
+        answer = receive([raw], source="litellm", account=account, token=None, now=NOON)
+        assert answer.accepted == 1
+
+    log(error_information={"error_code": "500"})
+    assert held() == [2]
+    log(id="y", status="success")
+    assert held() == [0]

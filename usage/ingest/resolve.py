@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from uuid import UUID
 
 from accounts.access import narrowed_to
 from accounts.directory import DEFAULT_WORKSPACE, Directory, directory, safe_identifier
@@ -87,7 +88,7 @@ class Row:
     service_tier: str | None
     meters: dict[str, int] | None
     tags: dict | None
-    hold_id: str | None
+    hold_id: UUID | None
     held_as: str | None
 
 

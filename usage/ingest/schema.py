@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -53,7 +54,7 @@ class NativeRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     time_to_first_token_ms: Milliseconds | float | None = None
     streamed: bool | None = None
     cost: Decimal | None = None
-    hold_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    hold_id: UUID | None = None
     tags: dict[str, Any] | None = None
 
 

@@ -19,7 +19,11 @@ DEFAULT_WORKSPACE = "default"
 
 # What a provider's or a gateway's secret key looks like. Should one be sent where an id belongs,
 # only its SHA-256 is kept, which is also what LiteLLM sends for the same key.
-SECRET_KEY = re.compile(r"^(sk|pk|rk|key|gsk|xai|tb)[-_][A-Za-z0-9_\-]{16,}$")
+SECRET_KEY = re.compile(
+    r"^(?:(?:sk|pk|rk|key|gsk|xai|tb|hf|nvapi|r8|pplx|co)[-_][A-Za-z0-9_\-]{16,}"
+    r"|AIza[A-Za-z0-9_\-]{30,}|AKIA[A-Z0-9]{12,})$"
+)
+BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,9 @@ def forget() -> None:
 
 def safe_identifier(text: str) -> str:
     """The identifier itself, or, of something that looks like a secret key, its SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest() if SECRET_KEY.match(text) else text
+    key = BEARER.sub("", text)
+    is_secret = key != text or SECRET_KEY.match(key)
+    return hashlib.sha256(key.encode()).hexdigest() if is_secret else text
 
 
 def _entry(key: ApiKey) -> KeyEntry:

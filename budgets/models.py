@@ -124,11 +124,14 @@ class Budget(Archivable):
         return getattr(self, self.scope)
 
     def clean(self) -> None:
+        if self.scope not in self.Scope.values:  # said at its own field
+            return
         for scope in ("workspace", "project", "member", "api_key"):
             given = getattr(self, f"{scope}_id") is not None
-            if given != (self.scope == scope):
-                message = "Name it." if self.scope == scope else "Leave this empty in this scope."
-                raise ValidationError({scope: message})
+            if self.scope == scope and not given:
+                raise ValidationError({scope: f"Name the {scope.replace('_', ' ')}."})
+            if self.scope != scope and given:
+                raise ValidationError({scope: "Leave this empty in this scope."})
         if self.scope != "account" and owner_id(self.subject) != self.account_id:
             raise ValidationError({self.scope: "This belongs to another account."})
         self.thresholds = sorted(set(self.thresholds))

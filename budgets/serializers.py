@@ -39,6 +39,9 @@ class BudgetSerializer(serializers.Serializer):
     FIXED = ("scope", "key", "workspace", "period")
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(self.initial_data) - set(self.fields))
+        if unknown:
+            raise serializers.ValidationError({unknown[0]: "There is no such field."})
         if self.partial:
             fixed = [name for name in self.FIXED if name in values]
             if fixed:
@@ -67,8 +70,9 @@ class BudgetSerializer(serializers.Serializer):
         }[scope]()
         found = list(found[:2])
         if len(found) != 1:
-            what = "several of them; name the workspace too" if found else "none that you can see"
-            raise serializers.ValidationError({"key": f"There is {what} with the key {key!r}."})
+            there = "There are several" if found else "There is none that you can see"
+            hint = "; name the workspace too" if found else ""
+            raise serializers.ValidationError({"key": f"{there} with the key {key!r}{hint}."})
         return found[0]
 
 

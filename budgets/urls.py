@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import path, re_path
 
 from budgets import views
 
@@ -6,5 +6,5 @@ urlpatterns = [
     path("authorize/", views.AuthorizeView.as_view(), name="authorize"),
     path("holds/<uuid:hold_id>/", views.HoldView.as_view(), name="hold"),
     path("budgets/", views.BudgetsView.as_view(), name="budgets"),
-    path("budgets/<int:budget_id>/", views.BudgetView.as_view(), name="budget"),
+    re_path(r"^budgets/(?P<budget_id>[0-9]{1,18})/$", views.BudgetView.as_view(), name="budget"),
 ]

@@ -29,6 +29,7 @@ def rows(title: str, icon: str, model: str) -> Item:
         "title": title,
         "icon": icon,
         "link": lambda request: address(name),
+        "active": lambda request: request.path.startswith(address(name) or "/nowhere/"),
         "permission": lambda request: sees(request, model),
     }
 

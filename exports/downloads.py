@@ -94,9 +94,22 @@ def file_name(dataset: str, reach: Reach, start: Edge, end: Edge, extension: str
         parts.append(day_of(start, zone).isoformat())
     if end:
         step = timedelta(microseconds=1) if isinstance(end, datetime) else timedelta(1)
-        parts += ["to", day_of(end - step, zone).isoformat()]
+        parts += ["to", day_of(before(end, step), zone).isoformat()]
     return UNSAFE.sub("-", "-".join(parts)) + f".{extension}"
 
 
 def day_of(edge: date | datetime, zone: tzinfo) -> date:
-    return edge.astimezone(zone).date() if isinstance(edge, datetime) else edge
+    """The day of an edge in a zone; at the ends of the calendar, where there is none, its own."""
+    if not isinstance(edge, datetime):
+        return edge
+    try:
+        return edge.astimezone(zone).date()
+    except OverflowError:
+        return edge.date()
+
+
+def before(edge: date | datetime, step: timedelta) -> date | datetime:
+    try:
+        return edge - step
+    except OverflowError:
+        return edge

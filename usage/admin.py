@@ -80,7 +80,8 @@ class PriceAdmin(ScopedAdmin):
         ("meter", "service_tier"),
         ("unit_price", "per"),
         "from_input_tokens",
-        ("valid_from", "valid_to"),
+        "valid_from",
+        "valid_to",
         "source",
         "status",
     )

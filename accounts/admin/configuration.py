@@ -12,6 +12,7 @@ from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.decorators import display
 
 from accounts.access import Right
+from accounts.directory import safe_identifier
 from accounts.models import (
     Account,
     ApiKey,
@@ -154,11 +155,17 @@ class MemberAdmin(ArchivableAdmin, ScopedImportExport):
         return super().reaches_any(request, right)
 
 
+def workspace_of(form: forms.ModelForm, given: dict[str, Any]) -> Workspace | None:
+    """The workspace that a form names, or that its row is in already."""
+    known = form.instance.workspace if form.instance.workspace_id else None
+    return given.get("workspace") or known
+
+
 class ProjectForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        client, workspace = given.get("client"), given.get("workspace") or self.instance.workspace
-        if client and client.account_id != workspace.account_id:
+        client, workspace = given.get("client"), workspace_of(self, given)
+        if client and workspace and client.account_id != workspace.account_id:
             raise ValidationError({"client": "This client belongs to another account."})
         return given
 
@@ -183,9 +190,15 @@ class ProjectAdmin(ArchivableAdmin, ScopedImportExport):
 
 
 class ApiKeyForm(forms.ModelForm):
+    def clean_identifier(self) -> str:
+        """A key itself, pasted where its id belongs, is not kept: only its SHA-256."""
+        return safe_identifier(self.cleaned_data["identifier"])
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        workspace = given.get("workspace") or self.instance.workspace
+        workspace = workspace_of(self, given)
+        if workspace is None:  # said at its own field
+            return given
         member, project = given.get("member"), given.get("default_project")
         if member and member.account_id != workspace.account_id:
             raise ValidationError({"member": "This member belongs to another account."})

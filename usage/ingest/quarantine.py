@@ -9,14 +9,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from accounts.directory import safe_identifier
 from usage.ingest import litellm
-from usage.ingest.schema import RowError
+from usage.ingest.schema import UNDECODABLE, RowError
 
 # What is kept of a row, by source; of others all.
-KEPT: dict[str, Callable[[bytes], bytes]] = {"litellm": litellm.without_texts}
+
+
+def without_secrets(body: bytes) -> bytes:
+    """A native row whose API key, should it be a secret itself, is replaced by its SHA-256."""
+    try:
+        row = msgspec.json.decode(body)
+    except UNDECODABLE:
+        return body
+    key = row.get("api_key") if isinstance(row, dict) else None
+    if not isinstance(key, str) or safe_identifier(key) == key:
+        return body
+    return msgspec.json.encode(row | {"api_key": safe_identifier(key)})
+
+
+KEPT: dict[str, Callable[[bytes], bytes]] = {
+    "litellm": litellm.without_texts,
+    "native": without_secrets,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from usage.pricing.ratecard import (
 )
 
 NAMES_VERSION = "names"
+LONGEST_NAME = 200  # characters; some letters become several in lower case
 MOST_UNITS = MOST_DOLLARS * 10**10
 
 # The same few names come again and again.
@@ -124,6 +125,8 @@ class Resolver:
         owner = self.remembered_owner(request)
         quantities = quantities_of(request)
         provider, model = named(request.provider, request.model)
+        if provider is not None and not 0 < len(provider) <= LONGEST_NAME:
+            raise RowError("provider", f"Send 1 to {LONGEST_NAME} characters, or null.")
         cost, ceiling = self.price(request, quantities, provider, model, occurred_at)
         return Row(
             request_id=request.request_id,

@@ -50,7 +50,8 @@ def answer(
     columns = columns_of(question)
     names = [column.name for column in columns]
     first_metric = len(names) - len(question.metrics)
-    rows, other, totals, row_count = [], None, {}, 0
+    rows: list[dict[str, Any]] = []
+    other, totals, row_count = None, {}, 0
     for kind, row_count, *values in fetched:  # noqa: B007 - the count is the same in every row
         values = [tidy(value, column.type) for value, column in zip(values, columns, strict=True)]
         if kind == "row":

@@ -162,6 +162,7 @@ def report_rows(
         cursor.itersize = ROWS_AT_ONCE
         cursor.execute(sql)
         for kind, _, *values in cursor:
-            if kind != "row":  # the sums come after all rows
+            # The sums come after all rows; grouped by nothing, the total is the one row.
+            if kind != ("row" if question.is_grouped else "total"):
                 return
             yield [tidy(v, column.type) for v, column in zip(values, columns, strict=True)]

@@ -36,7 +36,12 @@ class ReportCSVRenderer(BaseRenderer):
 
 def report_csv(report: dict[str, Any]) -> bytes:
     columns = [Column(column["name"], column["type"]) for column in report["columns"]]
-    rows = (Csv().row(columns, [row[column.name] for column in columns]) for row in report["rows"])
+    query = report["query"]
+    grouped = query["group_by"] or query["granularity"] != "none"
+    rows = (
+        Csv().row(columns, [row[column.name] for column in columns])
+        for row in (report["rows"] if grouped else [report["totals"]])
+    )
     return b"".join(Csv().whole(columns, rows))
 
 

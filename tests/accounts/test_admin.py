@@ -1,3 +1,4 @@
+import hashlib
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AccessToken, Account, ApiKey, Client, Member, Project, Role, Workspace
 from accounts.resources import MemberResource, ProjectResource
-from tests.factories import make_workspace
+from tests.factories import make_role, make_workspace
 from tests.people import People, make_people
 
 MODELS = ["account", "workspace", "client", "member", "project", "apikey"]
@@ -253,6 +254,40 @@ def test_exported_files_hold_what_the_reader_may_see(client, furnished):
         "account,identifier,name,email,kind",
         "acme,ada@acme.test,,,person",
     ]
+
+
+def test_who_may_only_see_an_account_takes_none_of_its_rows_along(client, furnished):
+    """An owner of Globex, who may export there, is a viewer of Acme."""
+    make_role(furnished.outsider, Role.Name.VIEWER, furnished.acme)
+    Member.objects.create(account=furnished.globex, identifier="hank@globex.test")
+    client.force_login(furnished.outsider)
+
+    response = client.post("/admin/accounts/member/export/", {"format": "0", "resource": ""})
+
+    lines = response.content.decode().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["account", "globex"]
+
+
+@pytest.mark.parametrize("model", ["project", "apikey"])
+def test_a_form_without_a_workspace_says_so(client, furnished, model):
+    client.force_login(furnished.staff)
+
+    response = client.post(f"/admin/accounts/{model}/add/", {"tag": "x", "identifier": "x"})
+
+    assert response.status_code == 200
+    assert "workspace" in response.context["adminform"].form.errors
+
+
+def test_a_key_pasted_where_its_id_belongs_is_kept_as_its_digest(client, furnished):
+    client.force_login(furnished.staff)
+    secret = "sk-proj-0123456789abcdefghij"
+
+    client.post(
+        "/admin/accounts/apikey/add/", {"workspace": furnished.research.pk, "identifier": secret}
+    )
+
+    assert ApiKey.objects.filter(identifier=hashlib.sha256(secret.encode()).hexdigest()).exists()
+    assert not ApiKey.objects.filter(identifier=secret).exists()
 
 
 def test_imports_reach_no_other_account(furnished):

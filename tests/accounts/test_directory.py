@@ -220,3 +220,11 @@ def test_processes_that_meet_a_new_name_at_once_make_one(kind):
         ids = set(pool.map(process, range(processes)))
 
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["Bearer sk-0123456789abcdefghij", "AIzaSyA0123456789abcdefghijklmnopqrstu", "bearer x"],
+)
+def test_more_shapes_of_secrets_are_kept_as_digests(secret):
+    assert len(safe_identifier(secret)) == 64

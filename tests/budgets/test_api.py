@@ -153,3 +153,18 @@ def test_spent_means_the_same_in_every_answer(api: Client):
     ask = {"request_id": "r", "max_cost": "1", "workspace": "finance"}
     (answered,) = post(api, "authorize/", ask).json()["budgets"]
     assert {answered[name] for name in ("spent", "estimated")} == {made["spent"], "0"} == {"0"}
+
+
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+def test_an_id_beyond_every_number_is_not_found(api: Client, method):
+    assert getattr(api, method)(f"/api/v1/budgets/{10**20 - 1}/").status_code == 404
+
+
+def test_a_field_that_does_not_exist_is_refused_by_name(api: Client):
+    answer = post(api, "budgets/", MONTHLY | {"limit_usd": "5"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["limit_usd"]
+
+
+def test_a_method_that_is_not_there_is_405(api: Client):
+    assert api.put("/api/v1/budgets/", "{}", content_type="application/json").status_code == 405

@@ -37,6 +37,8 @@ def test_the_mail_says_it_in_one_sentence_with_the_figures(crossed, smtp_server)
         'The account budget "Team" (Acme) has used $4.00 of $5.00 this month: 80 %, '
         "past its threshold of 80 %." in text
     )
+    local = crossed.crossed_at.astimezone(crossed.period.budget.account.zone)
+    assert f"Crossed     {local:%Y-%m-%d %H:%M} (Europe/Berlin)" in text
     assert "This is a hard limit: calls are refused once it is used up." in text
     assert f"/admin/budgets/budget/{crossed.period.budget_id}/change/" in text
     assert mail.get_body(("html",)).get_content().count("<strong>$4.00</strong>") == 1

@@ -5,7 +5,7 @@ from exports.renderers import ReportCSVRenderer
 from usage.views import UsageView
 
 REPORT = {
-    "query": {},
+    "query": {"group_by": ["project"], "granularity": "none"},
     "columns": [
         {"name": "project", "type": "string"},
         {"name": "requests", "type": "integer", "unit": "requests"},
@@ -27,6 +27,16 @@ def test_a_report_becomes_its_columns_and_rows():
     assert rendered(REPORT) == "project,requests,cost\r\n'=1+1,2,0.0035\r\n,1,\r\n"
 
 
+def test_a_report_grouped_by_nothing_is_its_total():
+    report = REPORT | {
+        "query": {"group_by": [], "granularity": "none"},
+        "columns": REPORT["columns"][1:],
+        "rows": [],
+    }
+
+    assert rendered(report) == "requests,cost\r\n3,0.0035\r\n"
+
+
 def test_an_error_becomes_one_line():
     error = {"code": "bad_question", "message": 'No "x", sorry', "details": None}
 
@@ -46,9 +56,10 @@ def test_nothing_becomes_nothing():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_reports_answer_as_csv_is_its_file(requests, downloads, monkeypatch):
+@pytest.mark.parametrize("grouped", ["project,model", ""])
+def test_the_reports_answer_as_csv_is_its_file(requests, downloads, monkeypatch, grouped):
     monkeypatch.setattr(UsageView, "renderer_classes", [JSONRenderer, ReportCSVRenderer])
-    asked = {"group_by": "project,model", "from": "2026-11-01", "to": "2026-12-01"}
+    asked = {"group_by": grouped, "from": "2026-11-01", "to": "2026-12-01"}
 
     response = downloads.get("usage/", **asked, format="csv")
     assert response["Content-Type"] == "text/csv; charset=utf-8"

@@ -76,6 +76,10 @@ class Question:
             raise BadQuestion("from must be before to; to itself is not part of the period.")
 
     @property
+    def is_grouped(self) -> bool:
+        return bool(self.group_by) or self.granularity != "none"
+
+    @property
     def by_days(self) -> bool:
         """Whether the period is cut at the accounts' own midnights."""
         return not isinstance(self.start, datetime)

@@ -60,7 +60,7 @@ u AS ({source_rows(question, rollup)}
         {", ".join(sums(question))}
     FROM u{client_join(question)}
     WHERE {" AND ".join(conditions(question, parameters))}
-    GROUP BY GROUPING SETS (({", ".join(keys.values())}), ())
+    GROUP BY {grouping_sets(keys)}
 ), ranked AS (
     SELECT *, row_number() OVER (ORDER BY {", ".join(ordering(question, keys))}) AS place
     FROM grouped WHERE NOT is_total
@@ -174,6 +174,11 @@ def bucket(question: Question) -> str:
     if grain == "hour":
         return f"date_trunc('hour', u.occurred_at, {zone})"
     return f"date_trunc('{grain}', u.occurred_at AT TIME ZONE {zone})::date"
+
+
+def grouping_sets(keys: dict[str, str]) -> str:
+    """The groups and their total; grouped by nothing, the total alone."""
+    return f"GROUPING SETS (({', '.join(keys.values())}), ())" if keys else "()"
 
 
 def is_total(keys: dict[str, str]) -> str:

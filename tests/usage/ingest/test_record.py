@@ -15,6 +15,7 @@ from tests.factories import NOW, count, fetch, log, make_account, native, post
 from usage.ingest.receive import NATIVE, read
 from usage.ingest.record import Recorded, record
 from usage.ingest.resolve import Row, resolver
+from usage.models import QuarantinedRow
 
 commits = pytest.mark.django_db(transaction=True)
 
@@ -162,3 +163,16 @@ def test_the_log_itself_refuses_a_cost_with_a_ceiling(account: Account):
 
     with pytest.raises(DatabaseError, match="unknown_cost_has_a_ceiling"), transaction.atomic():
         fetch("UPDATE usage_requestlog SET cost = 1, ceiling_cost = 1 RETURNING 1")
+
+
+def test_a_provider_that_grows_too_long_in_lower_case_costs_only_its_own_row(account):
+    answer = post(account, native(provider="\u0130" * 150), native())
+
+    assert (answer.accepted, len(answer.rejected)) == (1, 1)
+    assert answer.rejected[0].error.field == "provider"
+
+
+def test_a_rejected_row_keeps_no_secret_key(account):
+    post(account, native(api_key="sk-proj-0123456789abcdefghij", bogus=1))
+
+    assert "sk-proj" not in QuarantinedRow.objects.get().body

@@ -278,11 +278,6 @@ class Scope(models.TextChoices):
     MANAGE = "manage", "manage: create and change configuration"
 
 
-class AccessTokenQuerySet(models.QuerySet):
-    def usable(self, *, now: datetime) -> Self:
-        return self.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
-
-
 class AccessToken(models.Model):
     """A credential for the REST API.
 
@@ -302,8 +297,6 @@ class AccessToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
-
-    objects = AccessTokenQuerySet.as_manager()
 
     # Ids of `workspaces`, once they were asked for.
     narrowed_to: list[int] | None = None

@@ -43,7 +43,10 @@ def moment(rng: random.Random, day: date, zone: ZoneInfo) -> datetime:
 
 
 def row(rng: random.Random, when: datetime) -> dict[str, Any]:
-    maybe = lambda *values: rng.choice((None, *values))  # noqa: E731
+
+    def maybe(*values: Any) -> Any:
+        return rng.choice((None, *values))
+
     tokens = rng.randrange(3000)
     output = rng.randrange(500)
     return native(

@@ -1,0 +1,5 @@
+"""The price book and the quarantine in the admin."""
+
+from usage.admin import prices, quarantine
+
+__all__ = ["prices", "quarantine"]

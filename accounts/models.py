@@ -75,6 +75,12 @@ class Account(Archivable):
         validators=[MinValueValidator(0)],
         help_text="What a million output tokens of a model without a price count towards caps.",
     )
+    books_closed_until = models.DateField(
+        null=True,
+        blank=True,
+        help_text="Costs of days before this one are final: they are not re-priced any more. "
+        "Empty: nothing is closed.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -278,6 +284,9 @@ class Scope(models.TextChoices):
     MANAGE = "manage", "manage: create and change configuration"
 
 
+TOKENS_VERSION = "tokens"  # what processes remember of tokens, see versions.py
+
+
 class AccessToken(models.Model):
     """A credential for the REST API.
 
@@ -321,6 +330,7 @@ class AccessToken(models.Model):
         """Remember the use to the minute: a write a minute, not a write a request."""
         if self.last_used_at is None or now - self.last_used_at > timedelta(minutes=1):
             AccessToken.objects.filter(pk=self.pk).update(last_used_at=now)
+            self.last_used_at = now
 
 
 def digest_of(secret: str) -> str:

@@ -7,5 +7,7 @@ class BudgetsConfig(AppConfig):
     def ready(self) -> None:
         from budgets import ledger
         from usage.ingest.record import on_recorded
+        from usage.pricing.reprice import on_repriced
 
         on_recorded.append(ledger.move)
+        on_repriced.append(ledger.move_repriced)

@@ -13,6 +13,7 @@ from accounts.access import Reach
 from accounts.models import Account, Workspace
 from budgets.models import Budget, BudgetPeriod
 from usage.ingest.resolve import Row
+from usage.pricing.day_bill import Moved
 from usage.pricing.ratecard import dollars
 from usage.reports.question import Filter, Question
 from usage.reports.run import ask
@@ -75,6 +76,82 @@ def requests_as_json(rows: Sequence[Row]) -> str:
             }
             for row in rows
             if row.held_as is None or row.status < FAILED_FROM
+        ]
+    ).decode()
+
+
+# Counters are locked in the order in which recording does; what is not counted has no counter.
+LOCK_MOVED = """
+WITH moves AS (
+    SELECT b.id AS budget_id, budgets_period_start(b.period, s.day) AS start_on,
+           sum(s.cost) AS spent, sum(s.ceiling) AS estimated
+    FROM jsonb_to_recordset(%s::jsonb) AS s(
+        workspace_id integer, project_id integer, member_id integer, api_key_id integer,
+        day date, cost numeric, ceiling numeric)
+    JOIN budgets_budget b ON b.account_id = %s AND budgets_is_above(
+        b.scope, b.scope_id, s.workspace_id, s.project_id, s.member_id, s.api_key_id)
+    GROUP BY b.id, start_on
+)
+SELECT p.id, p.spent + m.spent, p.estimated + m.estimated
+FROM moves m JOIN budgets_budget b ON b.id = m.budget_id
+JOIN budgets_budgetperiod p ON p.budget_id = m.budget_id AND p.start_on = m.start_on
+ORDER BY budgets_lock_rank(b.scope), p.budget_id, p.start_on
+FOR UPDATE OF p
+"""
+
+# As in budgets_move(): an alert for every threshold that is reached now and has none.
+SET_MOVED = """
+WITH moved AS (
+    UPDATE budgets_budgetperiod p SET spent = m.spent, estimated = m.estimated
+    FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS m(id, spent, estimated)
+    WHERE p.id = m.id
+    RETURNING p.id, p.budget_id, p.spent + p.estimated AS consumed
+)
+INSERT INTO budgets_alert (period_id, threshold, "limit", consumed)
+SELECT m.id, t.threshold, b."limit", m.consumed
+FROM moved m JOIN budgets_budget b ON b.id = m.budget_id
+CROSS JOIN unnest(b.thresholds) AS t(threshold)
+WHERE b.archived_at IS NULL AND m.consumed > 0 AND m.consumed * 100 >= b."limit" * t.threshold
+ORDER BY m.id, t.threshold
+ON CONFLICT DO NOTHING
+"""
+
+
+def move_repriced(moves: Sequence[Moved], *, account_id: int) -> None:
+    """Move the counters above re-priced rows by what these cost more or less, in the caller's
+    transaction.
+
+    Thresholds that this reaches are alerted, once; what was sent is not unsent when it falls.
+    """
+    with connection.cursor() as cursor:
+        # As recording does: nobody opens or recounts a budget from here to the commit.
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [COUNTER_LOCK, account_id])
+        cursor.execute(LOCK_MOVED, [moves_as_json(moves), account_id])
+        counters = [right_counter(*row) for row in cursor.fetchall()]
+        if counters:
+            cursor.execute(SET_MOVED, [list(column) for column in zip(*counters, strict=True)])
+
+
+def right_counter(
+    period_id: int, spent: Decimal, estimated: Decimal
+) -> tuple[int, Decimal, Decimal]:
+    """What a counter, whose lock is held, is to be set to.
+
+    Less than nothing shows that it never counted the rows that moved, such as those that were
+    recorded for tomorrow before the budget was opened: then the report tells what is right.
+    """
+    if spent < 0 or estimated < 0:
+        period = BudgetPeriod.objects.select_related("budget__account").get(pk=period_id)
+        now = datetime.now(UTC)
+        return (period_id, *counted(period.budget, period.start_on, period.end_on, now=now))
+    return period_id, spent, estimated
+
+
+def moves_as_json(moves: Sequence[Moved]) -> str:
+    return encode(
+        [
+            move._asdict() | {"cost": dollars(move.cost), "ceiling": dollars(move.ceiling)}
+            for move in moves
         ]
     ).decode()
 

@@ -27,6 +27,7 @@ TICKS = (
     Tick("fold", every_seconds=0.5, run="usage.tasks.fold"),
     Tick("deliver", every_seconds=2, run="budgets.tasks.deliver"),
     Tick("release", every_seconds=5, run="budgets.tasks.release_expired"),
+    Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )

@@ -35,11 +35,22 @@ class TokenbookAdminSite(UnfoldAdminSite):
         return super().index(request, {**context, **(extra_context or {})})
 
     def extra_urls(self) -> list[URLPattern]:
+        # Not before: what stands beside them registers with this site.
+        from usage.admin import price_review, unpriced
+
         return [
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
             path(
                 "requests/one/",
                 self.admin_view(request_log_page.detail),
                 name="request_detail",
+            ),
+            path("prices/review/", self.admin_view(price_review.page), name="price_review"),
+            path("prices/unpriced/", self.admin_view(unpriced.page), name="unpriced"),
+            path("prices/unpriced/price/", self.admin_view(unpriced.price), name="unpriced_price"),
+            path(
+                "prices/unpriced/answers/",
+                self.admin_view(unpriced.answers),
+                name="unpriced_answers",
             ),
         ]

@@ -50,6 +50,16 @@ def sees(request: HttpRequest, label: str) -> bool:
         return False
 
 
+def edits(label: str) -> Callable[[HttpRequest], bool]:
+    """Whether somebody may add rows of a model such as `usage.price`."""
+    from django.apps import apps
+    from django.contrib import admin
+
+    return lambda request: admin.site.get_model_admin(apps.get_model(label)).has_add_permission(
+        request
+    )
+
+
 def address(name: str, *keys: Any) -> str:
     """Where a page is; nothing where there is no such page."""
     try:
@@ -111,7 +121,15 @@ UNFOLD: dict[str, Any] = {
                 "title": "Accounting",
                 "items": [
                     rows("Prices", "sell", "usage.price"),
+                    page("Price review", "rule", "admin:price_review", edits("usage.price")),
+                    page(
+                        "Unpriced models",
+                        "price_change",
+                        "admin:unpriced",
+                        lambda request: sees(request, "usage.price"),
+                    ),
                     rows("Priced models", "neurology", "usage.pricedmodel"),
+                    rows("Re-pricing", "currency_exchange", "usage.repricing"),
                     rows("Clients", "handshake", "accounts.client"),
                     rows("Exports", "download", "exports.export"),
                 ],

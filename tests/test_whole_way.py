@@ -68,7 +68,7 @@ def recorded_events() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def token(transactional_db: None) -> str:
-    import_catalogue(status=Price.Status.APPROVED)
+    import_catalogue(status=Price.Status.APPROVED, now=datetime.now(UTC))
     account = Account.objects.create(name="Acme", slug="acme", time_zone="America/New_York")
     owner = User.objects.create_user("owner", "owner@acme.test", "correct horse", is_staff=True)
     Role.objects.create(user=owner, account=account, name=Role.Name.OWNER)

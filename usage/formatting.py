@@ -3,7 +3,7 @@
 Pure functions from a value to text. None is unknown and reads as a dash, never as zero.
 """
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
@@ -38,6 +38,19 @@ def exact_money(value: Decimal | None) -> str:
         return "unknown"
     whole, _, decimals = f"{value:f}".partition(".")
     return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def change_of_money(value: Decimal | None) -> str:
+    """`+$1.50` or `-$0.25`; without a sign where nothing changes."""
+    if value is None:
+        return UNKNOWN
+    return f"+{money(value)}" if value > 0 else money(value)
+
+
+def days(start: date, end: date) -> str:
+    """`2026-01-01 – 2026-01-31` for the days from the first to before the second."""
+    last = end - timedelta(1)
+    return f"{start}" if last == start else f"{start} – {last}"
 
 
 def count(value: int | None) -> str:

@@ -5,13 +5,19 @@ The request log, its keys, the batch ledger and the roll-ups are made in SQL by 
 for reading.
 """
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Self
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
 from accounts.models import Account, ApiKey, Member, Project, Workspace
+from usage.pricing import patterns
 from usage.pricing.meters import METERS
+from usage.pricing.names import provider_key
 
 
 class NameQuerySet(models.QuerySet):
@@ -137,6 +143,12 @@ class PricedModel(models.Model):
     pattern = models.TextField(
         help_text="Regular expression, ignoring case, for the names that this model goes by."
     )
+    further_names = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="Names that it answers to beside its pattern. No import changes them.",
+    )
     context_window = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
 
     class Meta:
@@ -148,18 +160,34 @@ class PricedModel(models.Model):
     def __str__(self) -> str:
         return f"{self.provider} {self.name}"
 
+    def clean(self) -> None:
+        """Providers go by the price book's name for them; no other is ever asked for a price."""
+        self.provider = provider_key(self.provider) or ""
+        try:
+            patterns.check(self.pattern)
+        except patterns.BadPattern as error:
+            raise ValidationError({"pattern": str(error)}) from error
+
 
 class PriceQuerySet(models.QuerySet):
     def approved(self) -> Self:
         return self.filter(status=Price.Status.APPROVED)
 
+    def drafts(self) -> Self:
+        return self.filter(status=Price.Status.DRAFT)
+
 
 class Price(models.Model):
-    """What one meter of one model costs from a moment on. Never edited once approved."""
+    """What one meter of one model costs from a moment on.
+
+    Once approved it is never edited, except to end it. What was discarded is kept, so that no
+    import brings it again.
+    """
 
     class Status(models.TextChoices):
         DRAFT = "draft"
         APPROVED = "approved"
+        DISCARDED = "discarded"
 
     PER = [(1, "each"), (1_000, "thousand"), (1_000_000, "million")]
 
@@ -217,3 +245,20 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.priced_model} {self.meter}: {self.unit_price.normalize():f}/{self.per:,}"
+
+    def clean(self) -> None:
+        if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
+            raise ValidationError({"valid_to": "A price ends after it begins."})
+        if self.unit_price is not None and self.unit_price < 0:
+            raise ValidationError({"unit_price": "A price is not negative."})
+
+    @property
+    def price_of_one(self) -> Decimal:
+        """US dollars for one unit; exact, because prices are for 1, 1,000 or 1,000,000."""
+        return self.unit_price / self.per
+
+    def holds_at(self, moment: datetime) -> bool:
+        return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
+
+
+from usage.repricing_models import RepricedModel, Repricing  # noqa: E402, F401

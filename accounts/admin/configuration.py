@@ -70,6 +70,13 @@ class AccountAdmin(ArchivableAdmin):
                 "count this much towards caps, in US dollars.",
             },
         ),
+        (
+            "Books",
+            {
+                "fields": ("books_closed_until",),
+                "description": "Closed by owners and accountants when a month is settled.",
+            },
+        ),
     )
 
     def rows_within(self, request: HttpRequest, right: Right) -> Q:
@@ -85,13 +92,36 @@ class AccountAdmin(ArchivableAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Also those who close its books, of which they change nothing else."""
+        return super().has_change_permission(request, obj) or self.may_close_books(request, obj)
+
+    def has_archive_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.manages(request, obj) and super().has_archive_permission(request, obj)
+
+    def has_unarchive_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.manages(request, obj) and super().has_unarchive_permission(request, obj)
+
+    def manages(self, request: HttpRequest, obj: Any) -> bool:
+        return self.may(request, Right.MANAGE, obj)
+
+    def may_close_books(self, request: HttpRequest, obj: Any) -> bool:
+        return self.may(request, Right.EDIT_PRICES_AND_CLIENTS, obj)
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else dict(self.prepopulated_fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The zone decides where days are cut, and thereby every sum that is kept."""
         always = super().get_readonly_fields(request, obj)
-        return (*always, "slug", "time_zone") if obj else always
+        if obj is None:
+            return always
+        fixed = (*always, "slug", "time_zone")
+        if not self.may_close_books(request, obj):
+            return (*fixed, "books_closed_until")
+        if not self.manages(request, obj):
+            return (*fixed, "name", "ceiling_input_per_million", "ceiling_output_per_million")
+        return fixed
 
 
 @admin.register(Workspace)

@@ -56,7 +56,7 @@ def seed(*, now: datetime, days: int = DAYS, requests: int = REQUESTS) -> Seeded
         raise NotEmpty
     partitions.make_between((now - timedelta(days=days)).date(), now.date() + timedelta(1))
     with transaction.atomic():
-        import_catalogue(status=Price.Status.APPROVED)
+        import_catalogue(status=Price.Status.APPROVED, now=now)
         ratecard.forget()
         account = create_account()
         traffic = Traffic(now, days, requests, random.Random(SEED)).requests()  # noqa: S311

@@ -115,7 +115,7 @@ def test_whatever_the_weekday_one_day_and_member_stand_out(later):
     for request in traffic(now=NOW + timedelta(days=later)):
         if request.model == "claude-opus-5-5":
             spent[occurred_at(request).astimezone(ZONE).date(), request.api_key] += (
-                request.input_tokens
+                request.input_tokens or 0
             )
     ((day, _), most), (_, next_most) = spent.most_common(2)
 

@@ -1,5 +1,5 @@
 """The price book and the quarantine in the admin."""
 
-from usage.admin import prices, quarantine
+from usage.admin import prices, quarantine, repricing
 
-__all__ = ["prices", "quarantine"]
+__all__ = ["prices", "quarantine", "repricing"]

@@ -1,34 +1,46 @@
-"""The price book in the admin: models, prices, import and approval."""
+"""The price book in the admin: models, prices, files, import and approval."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.contrib.forms.widgets import ArrayWidget
 from unfold.decorators import action, display
 
 from accounts import versions
 from accounts.access import Right
+from accounts.admin.configuration import ScopedImportExport
 from accounts.scoped_admin import ScopedAdmin, reach_of, whole_accounts
 from usage import formatting
+from usage.admin.decisions import approve, discard, end
 from usage.models import Price, PricedModel
 from usage.pricing.catalogue import import_catalogue
-from usage.pricing.ratecard import PRICES_VERSION
+from usage.pricing.ratecard import PRICES_VERSION, normal_tier
+from usage.resources import PricedModelResource, PriceResource
 
 
 @admin.register(PricedModel)
-class PricedModelAdmin(ScopedAdmin):
+class PricedModelAdmin(ScopedAdmin, ScopedImportExport):
     """The models of the price book, kept by platform staff and read by everybody."""
 
     edit_right = None
+    resource_classes = (PricedModelResource,)
     list_display = ("name", "provider", "context_window")
     list_filter = ("provider",)
     search_fields = ("name", "provider")
-    fields = ("provider", "name", "pattern", "context_window")
+    fields = ("provider", "name", "pattern", "further_names", "context_window")
+    formfield_overrides = {ArrayField: {"widget": ArrayWidget}}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        versions.bump(PRICES_VERSION)
 
     def rows_within(self, request: HttpRequest, right: Right) -> Q:
         return Q()
@@ -41,19 +53,16 @@ class PricedModelAdmin(ScopedAdmin):
 
 
 class PriceForm(forms.ModelForm):
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        start, end = given.get("valid_from"), given.get("valid_to")
-        if start and end and end <= start:
-            raise ValidationError({"valid_to": "A price ends after it begins."})
-        return given
+    def clean_service_tier(self) -> str:
+        return normal_tier(self.cleaned_data["service_tier"])
 
 
 @admin.register(Price)
-class PriceAdmin(ScopedAdmin):
-    """Dated prices. Drafts may be edited; approved prices count, and are never changed again."""
+class PriceAdmin(ScopedAdmin, ScopedImportExport):
+    """Dated prices. Drafts may be edited; approved prices count, and can only be ended."""
 
     form = PriceForm
+    resource_classes = (PriceResource,)
     edit_right = Right.EDIT_PRICES_AND_CLIENTS
     list_display = (
         "priced_model",
@@ -80,14 +89,14 @@ class PriceAdmin(ScopedAdmin):
         "source",
         "status",
     )
-    actions = ("approve_chosen",)
-    actions_list = ("import_list_prices",)
-    actions_submit_line = ("approve_this",)
+    actions = ("approve_chosen", "discard_chosen", "end_chosen")
+    actions_list = ("review_drafts", "import_list_prices")
+    actions_submit_line = ("approve_this", "discard_this")
 
     def rows_within(self, request: HttpRequest, right: Right) -> Q:
         """List prices are read by all and kept by platform staff; contract rates by accounts."""
         within = Q(account__in=whole_accounts(request, right))
-        if right is Right.SEE or request.user.is_superuser:
+        if right in (Right.SEE, Right.EXPORT) or request.user.is_superuser:
             return within | Q(account=None)
         return within
 
@@ -100,7 +109,11 @@ class PriceAdmin(ScopedAdmin):
         return super().has_change_permission(request, obj) and self.is_open(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and self.is_open(obj)
+        """What counts, or did, stays; what was discarded may go, and imports bring it again."""
+        if not super().has_delete_permission(request, obj) or obj is None:
+            return super().has_delete_permission(request, obj)
+        pk = obj.pk if isinstance(obj, Price) else obj
+        return not Price.objects.approved().filter(pk=pk).exists()
 
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_change_permission(request, obj)
@@ -110,7 +123,24 @@ class PriceAdmin(ScopedAdmin):
         if obj is None:
             return True
         pk = obj.pk if isinstance(obj, Price) else obj
-        return Price.objects.filter(pk=pk, status=Price.Status.DRAFT).exists()
+        return Price.objects.drafts().filter(pk=pk).exists()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """A draft of an import that somebody edits is theirs: no import supersedes it."""
+        if change and form.changed_data and "source" not in form.changed_data:
+            obj.source = edited(obj.source)
+        super().save_model(request, obj, form, change)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Moments in an address are text, which the form's two inputs cannot take apart."""
+        initial = super().get_changeform_initial_data(request)
+        for name in {"valid_from", "valid_to"} & set(initial):
+            initial[name] = moment_of(initial[name])
+        return initial
+
+    def get_import_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        given = super().get_import_resource_kwargs(request, *args, **kwargs)
+        return {**given, "lists": request.user.is_superuser}
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -122,6 +152,11 @@ class PriceAdmin(ScopedAdmin):
 
     def choices_for(self, request: HttpRequest, model: Any) -> QuerySet[Any] | None:
         return None if model is PricedModel else super().choices_for(request, model)
+
+    def add_success_message(self, result: Any, request: HttpRequest) -> None:
+        super().add_success_message(result, request)
+        link = format_html('<a href="{}">review the drafts</a>', reverse("admin:price_review"))
+        messages.info(request, format_html("They count once they are approved: {}.", link))
 
     @display(description="price", ordering="unit_price")
     def rate(self, price: Price) -> str:
@@ -141,18 +176,45 @@ class PriceAdmin(ScopedAdmin):
         return f"contract: {price.account}" if price.account else "list"
 
     @display(
-        description="status", ordering="status", label={"approved": "success", "draft": "warning"}
+        description="status",
+        ordering="status",
+        label={"approved": "success", "draft": "warning", "discarded": "info"},
     )
     def status_label(self, price: Price) -> str:
         return price.status
 
     @admin.action(description="Approve", permissions=["approve"])
     def approve_chosen(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
-        self.approve(request, queryset)
+        approve(request, self.editable(request, queryset))
+
+    @admin.action(description="Discard drafts", permissions=["approve"])
+    def discard_chosen(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
+        discard(request, self.editable(request, queryset))
+
+    @admin.action(description="End now", permissions=["approve"])
+    def end_chosen(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
+        end(request, self.editable(request, queryset))
 
     @action(description="Save and approve", permissions=["approve"])
     def approve_this(self, request: HttpRequest, obj: Price) -> None:
-        self.approve(request, Price.objects.filter(pk=obj.pk))
+        approve(request, self.editable(request, Price.objects.filter(pk=obj.pk)))
+
+    @action(description="Discard", permissions=["approve"])
+    def discard_this(self, request: HttpRequest, obj: Price) -> None:
+        discard(request, self.editable(request, Price.objects.filter(pk=obj.pk)))
+
+    def editable(self, request: HttpRequest, queryset: QuerySet[Price]) -> list[int]:
+        """Ids of those among the prices that the caller may decide about."""
+        assert self.edit_right is not None  # noqa: S101 (for the type checker)
+        own = self.reachable(request, self.edit_right).values("pk")
+        return list(queryset.filter(pk__in=own).order_by().values_list("pk", flat=True))
+
+    def has_review_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_add_permission(request)
+
+    @action(description="Review drafts", permissions=["review"], icon="rule")
+    def review_drafts(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:price_review"))
 
     def has_import_list_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
@@ -163,34 +225,29 @@ class PriceAdmin(ScopedAdmin):
         icon="cloud_download",
         dialog={
             "title": "Import list prices",
-            "description": "Brings the list prices of the installed genai-prices package into the "
-            "price book as drafts, beside what is there. Nothing counts before it is approved.",
+            "description": "Brings what is new or changed in the list prices of the installed "
+            "genai-prices package into the price book, as drafts. Nothing counts before it is "
+            "approved.",
             "form_class": None,
             "form_submit_text": "Import as drafts",
         },
     )
     def import_list_prices(self, request: HttpRequest, form: Any) -> HttpResponse:
-        new = import_catalogue(status=Price.Status.DRAFT)
+        done = import_catalogue(status=Price.Status.DRAFT, now=timezone.now())
         messages.success(
-            request, f"{new['models']:,} new models and {new['prices']:,} new drafts of prices."
+            request, f"{done.models:,} new models and {done.prices:,} new drafts of prices."
         )
         # The dialog is sent by htmx, which goes to another page only when it is told so.
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:usage_price_changelist")})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:price_review")})
 
-    def approve(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
-        """From now on these prices count; the rate card in every process hears of it."""
-        assert self.edit_right is not None  # noqa: S101 (for the type checker)
-        own = self.reachable(request, self.edit_right).values("pk")
-        drafts = queryset.filter(status=Price.Status.DRAFT, pk__in=own)
-        try:
-            with transaction.atomic():
-                number = drafts.order_by().update(status=Price.Status.APPROVED)
-                versions.bump(PRICES_VERSION)
-        except IntegrityError:
-            messages.error(
-                request,
-                "One of these has an approved price for the same model, meter, tier and beginning. "
-                "Give it a later beginning; the newest price that holds at a moment counts.",
-            )
-            return
-        messages.success(request, f"{number} approved. They count from now on.")
+
+def moment_of(text: str) -> datetime | None:
+    try:
+        return timezone.make_aware(datetime.fromisoformat(text), UTC)
+    except ValueError:
+        return None
+
+
+def edited(source: str) -> str:
+    """Where a price is from, for one that somebody changed since."""
+    return source if source.endswith(", edited") else f"{source[:90]}, edited"

@@ -2,24 +2,38 @@
 
 What our terms cannot say is left out and counted: models whose price depends on the
 hour. Any one of their prices would be wrong for the rest of the day; unpriced they are seen.
+
+An import brings what is new and what changed, as drafts. What was approved stays as it is, and
+what was discarded stays discarded until the package says something else.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from genai_prices import types
 from genai_prices.data import providers
 
 from accounts import versions
 from usage.models import Price, PricedModel
+from usage.pricing import changes, review
 from usage.pricing.ratecard import PRICES_VERSION
 
 SINCE_EVER = datetime(2020, 1, 1, tzinfo=UTC)
+SOURCE = "genai-prices"
+OUR_SOURCE = re.compile(rf"{SOURCE} \S+")
+
+# A twelfth of something has no end; what is stored must equal what is listed at the next import.
+STORED_PLACES = 12
+
+FREE = types.ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0))
 
 # genai-prices' price keys -> (our meter, units that the price is for)
 METERS_BY_KEY = {
@@ -56,15 +70,44 @@ class Span:
     end: datetime | None
 
 
-@transaction.atomic
-def import_catalogue(*, status: Price.Status) -> dict[str, int]:
-    """Bring the package's models and prices into the book with that status.
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did, in numbers of models and prices."""
 
-    Models get the package's patterns; prices that the book has already, approved or as the same
-    draft, are left alone. Returns how many models and prices were new, and how many models were
-    left out because their price depends on the hour.
+    models: int  # new in the book
+    prices: int  # that the book did not say yet; drafts, or approved where that was asked for
+    superseded: int  # drafts of earlier imports that no longer say what the package says
+    unlisted: int  # approved prices of the package that it no longer lists; they stay
+    left_out: int  # models whose price depends on the hour
+
+
+@transaction.atomic
+def import_catalogue(*, status: Price.Status, now: datetime) -> Imported:
+    """Bring the package's models, and the prices that the book does not say yet, into the book.
+
+    Models get the package's patterns. With the status approved the prices count at once, those
+    that an earlier import left as drafts too. Importing twice changes nothing.
     """
-    source = f"genai-prices {version('genai-prices')}"
+    versions.bump(PRICES_VERSION)  # first: of two imports at once, the second finds it all there
+    new_models = save_models()
+    book = list(Price.objects.filter(account=None))
+    fresh, kept = changes.fresh(list(listed_prices()), book, now=now)
+    stale = [draft.pk for draft in book if is_ours(draft) and draft not in kept]
+    Price.objects.filter(pk__in=stale).delete()
+    Price.objects.bulk_create(fresh, batch_size=2000)
+    if status == Price.Status.APPROVED:
+        review.approve((draft.pk for draft in (*fresh, *kept)), now=now)
+    return Imported(
+        models=new_models,
+        prices=len(fresh),
+        superseded=len(stale),
+        unlisted=len(unlisted_prices(now=now)),
+        left_out=sum(by_the_hour(model) for provider in providers for model in provider.models),
+    )
+
+
+def save_models() -> int:
+    """How many of the package's models are new in the book."""
     models_before = PricedModel.objects.count()
     PricedModel.objects.bulk_create(
         [
@@ -81,25 +124,43 @@ def import_catalogue(*, status: Price.Status) -> dict[str, int]:
         unique_fields=["provider", "name"],
         update_fields=["pattern", "context_window"],
     )
+    return PricedModel.objects.count() - models_before
+
+
+def listed_prices() -> Iterator[Price]:
+    """What the package says, as drafts that are not saved."""
+    source = f"{SOURCE} {version(SOURCE)}"
     ids = {(m.provider, m.name): m.pk for m in PricedModel.objects.all()}
-    known = set(Price.objects.filter(account=None).values_list(*IDENTITY))
-    new = [
-        price
+    for provider in providers:
+        for model in provider.models:
+            yield from prices_of(model, ids[provider.id, model.id], source, Price.Status.DRAFT)
+
+
+def is_ours(price: Price) -> bool:
+    """Whether it is a draft as an import made it; who edits one makes it theirs."""
+    return price.status == Price.Status.DRAFT and OUR_SOURCE.fullmatch(price.source) is not None
+
+
+def unlisted_prices(*, now: datetime) -> list[Price]:
+    """The package's prices that hold, or will, and that it no longer lists."""
+    holding = Price.objects.approved().filter(
+        Q(valid_to=None) | Q(valid_to__gt=now), account=None, source__startswith=f"{SOURCE} "
+    )
+    names = ("pk", "priced_model__provider", "priced_model__name", *changes.TERMS)
+    listed = listed_terms()
+    gone = [pk for pk, *terms in holding.values_list(*names) if tuple(terms) not in listed]
+    return list(Price.objects.filter(pk__in=gone).select_related("priced_model"))
+
+
+@cache
+def listed_terms() -> frozenset[tuple[Any, ...]]:
+    """(provider, model, meter, service tier, threshold) of everything that the package prices."""
+    return frozenset(
+        (provider.id, model.id, *(getattr(price, name) for name in changes.TERMS))
         for provider in providers
         for model in provider.models
-        for price in prices_of(model, ids[provider.id, model.id], source, status)
-        if tuple(getattr(price, name) for name in IDENTITY) not in known
-    ]
-    Price.objects.bulk_create(new, batch_size=2000)
-    versions.bump(PRICES_VERSION)
-    return {
-        "models": PricedModel.objects.count() - models_before,
-        "prices": len(new),
-        "left_out": sum(by_the_hour(model) for provider in providers for model in provider.models),
-    }
-
-
-IDENTITY = ("priced_model_id", "meter", "service_tier", "from_input_tokens", "valid_from")
+        for price in prices_of(model, 0, SOURCE, Price.Status.DRAFT)
+    )
 
 
 def prices_of(
@@ -119,7 +180,7 @@ def prices_of(
                 yield Price(
                     priced_model_id=priced_model_id,
                     meter=meter,
-                    unit_price=unit_price,
+                    unit_price=round(Decimal(unit_price), STORED_PLACES),
                     per=per,
                     from_input_tokens=from_input_tokens,
                     service_tier=span.service_tier,
@@ -137,11 +198,18 @@ def by_the_hour(model: types.ModelInfo) -> bool:
     )
 
 
+def is_free(model: types.ModelInfo) -> bool:
+    """The package writes no price for free models, nor for those whose price nobody knows."""
+    return model.id.endswith(":free") and all(
+        price is None for price in vars(model.prices).values()
+    )
+
+
 def spans_of(model: types.ModelInfo) -> Iterator[Span]:
     if by_the_hour(model):
         return
     if isinstance(model.prices, types.ModelPrice):
-        yield Span(model.prices, "", SINCE_EVER, None)
+        yield Span(FREE if is_free(model) else model.prices, "", SINCE_EVER, None)
     else:
         dated = sorted(
             ((start_of(price.constraint), price.prices) for price in model.prices),

@@ -25,7 +25,11 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`verdict` is one of free, agrees, differs, unpriced, priced_since; the template words it."""
+    """Why a stored cost is what it is.
+
+    `verdict` is one of free, unmeasured, agrees, differs, unpriced, priced_since; the template
+    words it.
+    """
 
     verdict: str
     lines: list[BillLine]
@@ -37,7 +41,8 @@ def explain(row: Mapping[str, Any], card: RateCard) -> Explanation:
     """Bill a request of the log anew with the rates that hold for its moment."""
     quantities = quantities_of(row)
     if not any(quantities.values()):
-        return Explanation("free", [], Decimal(0))
+        # What is known to have used nothing was stored with the cost 0.
+        return Explanation("unmeasured" if row["cost"] is None else "free", [], Decimal(0))
     try:
         bill = card.bill(
             quantities,

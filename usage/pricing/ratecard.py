@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accounts.versions import Versioned
 from usage.models import Price
 from usage.pricing.meters import CONTEXT_METERS, METERS
 from usage.pricing.names import providers_to_ask, spellings
+from usage.pricing.patterns import names_of
 
 PRICES_VERSION = "prices"
 ATTO = 10**18
@@ -61,55 +62,47 @@ class Line(NamedTuple):
 Rates = dict[tuple[int | None, str], dict[str, list[Rate]]]
 
 
+class Tariff(dict[str, tuple[Rate, ...]]):
+    """The rates that each meter may be charged at, for one account and service tier.
+
+    The first that fits the request counts: the meter's own before that of the meter it falls back
+    on; contract before list; this service tier before standard; the price tier with the highest
+    threshold first; of those the newest.
+    """
+
+    def __init__(self, rates: Rates, account_id: int, service_tier: str) -> None:
+        super().__init__()
+        self.rates = rates
+        self.order = dict.fromkeys(
+            [(account_id, service_tier), (account_id, ""), (None, service_tier), (None, "")]
+        )
+
+    def __missing__(self, meter: str) -> tuple[Rate, ...]:
+        found = self[meter] = tuple(self._candidates(meter))
+        return found
+
+    def _candidates(self, meter: str) -> Iterator[Rate]:
+        for name in (meter, *METERS[meter].falls_back_on):
+            for key in self.order:
+                yield from self.rates.get(key, {}).get(name, ())
+
+
 @dataclass
 class Entry:
     """One priced model: its names and its rates."""
 
     pattern: re.Pattern[str]
     rates: Rates = field(default_factory=dict)
+    tariffs: dict[tuple[int, str], Tariff] = field(default_factory=dict)
 
-    # (account id, service tier, meter) -> what `candidates` found
-    chosen: dict[tuple[int, str, str], tuple[Rate, ...]] = field(default_factory=dict)
-
-    def candidates(self, meter: str, *, account_id: int, service_tier: str) -> tuple[Rate, ...]:
-        """The rates that a meter may be charged at, the first that fits the request counts.
-
-        The meter's own before that of the meter it falls back on; contract before list; this
-        service tier before standard; the price tier with the highest threshold first; of those
-        the newest.
-        """
-        key = (account_id, service_tier, meter)
-        found = self.chosen.get(key)
+    def tariff(self, account_id: int, service_tier: str) -> Tariff:
+        if not any((account, service_tier) in self.rates for account in (account_id, None)):
+            service_tier = ""  # it has no prices here; nor is every word that is sent remembered
+        key = (account_id, service_tier)
+        found = self.tariffs.get(key)
         if found is None:
-            found = self.chosen[key] = tuple(self._candidates(*key))
+            found = self.tariffs[key] = Tariff(self.rates, account_id, service_tier)
         return found
-
-    def _candidates(self, account_id: int, service_tier: str, meter: str) -> Iterator[Rate]:
-        name: str | None = meter
-        while name is not None:
-            for key in (
-                (account_id, service_tier),
-                (account_id, ""),
-                (None, service_tier),
-                (None, ""),
-            ):
-                yield from self.rates.get(key, {}).get(name, ())
-            name = METERS[name].falls_back_on
-
-    def rate_for(
-        self,
-        meter: str,
-        *,
-        account_id: int,
-        service_tier: str,
-        context_tokens: int,
-        moment: datetime,
-    ) -> Rate | None:
-        """The rate of a meter for a request with so much input at that moment, if there is one."""
-        for rate in self.candidates(meter, account_id=account_id, service_tier=service_tier):
-            if rate.fits(context_tokens, moment):
-                return rate
-        return None
 
 
 class Unpriced(Exception):
@@ -136,7 +129,16 @@ class RateCard:
                         return entry
         return None
 
-    def bill(
+    def bill(self, quantities: Mapping[str, int], **about: Any) -> list[Line]:
+        """The lines of one request's bill, for the arguments of `charges`. Raises Unpriced."""
+        return [Line(*charge) for charge in self.charges(quantities, **about)]
+
+    def units(self, quantities: Mapping[str, int], **about: Any) -> int:
+        """The bill's total in stored units of 1e-10 dollars. Raises Unpriced."""
+        charges = self.charges(quantities, **about)
+        return stored_units(sum([quantity * rate.atto_per_unit for _, quantity, rate in charges]))
+
+    def charges(
         self,
         quantities: Mapping[str, int],
         *,
@@ -145,43 +147,40 @@ class RateCard:
         account_id: int,
         service_tier: str | None,
         moment: datetime,
-    ) -> list[Line]:
-        """The lines of one request's bill. Raises Unpriced where any quantity has no price."""
+    ) -> list[tuple[str, int, Rate]]:
+        """(meter, quantity, rate) of all that one request is charged for.
+
+        Raises Unpriced where any quantity has no price.
+        """
         entry = self.entry(provider, model)
         if entry is None:
             raise Unpriced(f"no price for the model {model}")
-        tier = normal_tier(service_tier)
+        tariff = entry.tariff(account_id, normal_tier(service_tier) if service_tier else "")
         context = sum([q for meter, q in quantities.items() if meter in CONTEXT_METERS])
-        lines = []
+        found = []
         for meter, quantity in quantities.items():
             if not quantity:
                 continue
-            rate = entry.rate_for(
-                meter,
-                account_id=account_id,
-                service_tier=tier,
-                context_tokens=context,
-                moment=moment,
-            )
-            if rate is not None:
-                lines.append(Line(meter, quantity, rate))
-            elif meter not in INSIDE_ANOTHER:
-                raise Unpriced(f"no price for {meter} of the model {model}")
-        return own_part_of_output(lines)
+            for rate in tariff[meter]:
+                if rate.fits(context, moment):
+                    found.append((meter, quantity, rate))
+                    break
+            else:
+                if meter not in INSIDE_ANOTHER:
+                    raise Unpriced(f"no price for {meter} of the model {model}")
+        return own_part_of_output(found) if quantities.get("reasoning") else found
 
 
 # Charged only where they have a price of their own: otherwise they are in another meter, or free.
 INSIDE_ANOTHER = frozenset({"reasoning", "request"})
 
 
-def own_part_of_output(lines: list[Line]) -> list[Line]:
+def own_part_of_output(charges: list[tuple[str, int, Rate]]) -> list[tuple[str, int, Rate]]:
     """Where reasoning has a price of its own, output is charged without it."""
-    reasoning = sum([line.quantity for line in lines if line.meter == "reasoning"])
-    if not reasoning:
-        return lines
+    reasoning = sum([quantity for meter, quantity, _ in charges if meter == "reasoning"])
     return [
-        Line(line.meter, line.quantity - reasoning, line.rate) if line.meter == "output" else line
-        for line in lines
+        (meter, quantity - reasoning if meter == "output" else quantity, rate)
+        for meter, quantity, rate in charges
     ]
 
 
@@ -213,7 +212,7 @@ def compile_rate_card(prices: Iterable[Price]) -> RateCard:
         model = price.priced_model
         entry = entries.get(model.pk)
         if entry is None:
-            entry = entries[model.pk] = Entry(re.compile(model.pattern, re.IGNORECASE))
+            entry = entries[model.pk] = Entry(names_of(model))
             by_provider[model.provider].append(entry)
         tier = entry.rates.setdefault((price.account_id, price.service_tier), {})
         tier.setdefault(price.meter, []).append(rate_of(price))

@@ -14,6 +14,7 @@ register = template.Library()
 
 register.filter("money", formatting.money)
 register.filter("exact_money", formatting.exact_money)
+register.filter("change_of_money", formatting.change_of_money)
 register.filter("count", formatting.count)
 register.filter("compact", formatting.compact)
 register.filter("percent", formatting.percent)

@@ -6,7 +6,8 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models import AccessToken, Account, Workspace
+from accounts import versions
+from accounts.models import TOKENS_VERSION, AccessToken, Account, Workspace
 
 
 @transaction.atomic
@@ -33,5 +34,8 @@ def issue(
     return token, text
 
 
+@transaction.atomic
 def revoke(token: AccessToken, *, now: datetime) -> None:
+    """From the next second on the token lets nobody in, in any process."""
     AccessToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
+    versions.bump(TOKENS_VERSION)

@@ -4,17 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.access import narrowed_to
 from accounts.models import AccessToken
 from budgets.models import Hold
+from usage.coalescing import Coalescer
 from usage.ingest.resolve import Owner, Resolver, ceiling_units, named, resolver
-from usage.ingest.schema import MOST_DOLLARS, Name, NativeRequest, RowError, Tokens, decode_with
+from usage.ingest.schema import MOST_DOLLARS, LabelledRequest, Name, RowError, Tokens, decode_with
 from usage.pricing.ratecard import Unpriced, dollars, total_units
 
 
@@ -28,6 +29,10 @@ class Ask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     workspace: Name | None = None
     project: Name | None = None
     member: Name | None = None
+    # How people call them, should this be the first that is heard of them.
+    workspace_name: Name | None = None
+    api_key_name: Name | None = None
+    member_email: Annotated[str, msgspec.Meta(max_length=254)] | None = None
     service_tier: Name | None = None
     max_cost: Decimal | None = None
     input_tokens: Tokens | None = None
@@ -67,14 +72,17 @@ def preparer(*, token: AccessToken, now: datetime) -> Callable[[Ask], Prepared]:
     return lambda ask: Prepared(ask, resolve.owner(as_request(ask)), worst_case(ask, resolve))
 
 
-def as_request(ask: Ask) -> NativeRequest:
-    return NativeRequest(
+def as_request(ask: Ask) -> LabelledRequest:
+    return LabelledRequest(
         request_id=ask.request_id,
         model=ask.model or "unknown",
         api_key=ask.api_key,
         workspace=ask.workspace,
         project=ask.project,
         member=ask.member,
+        workspace_name=ask.workspace_name,
+        api_key_name=ask.api_key_name,
+        member_email=ask.member_email,
     )
 
 
@@ -118,7 +126,7 @@ def authorize(
 ) -> list[dict[str, Any]]:
     """Decide in order, hold what is allowed, and answer in one shape for yes and no."""
     live = [one for one in prepared if not one.owner.key_disabled]
-    decided = iter(_decide(live, account_id=account_id, now=now) if live else [])
+    decided = iter(decide(account_id, (live, now)) if live else [])
     return [refused_key(one) if one.owner.key_disabled else next(decided) for one in prepared]
 
 
@@ -133,20 +141,31 @@ def refused_key(one: Prepared) -> dict[str, Any]:
     }
 
 
-def _decide(
-    prepared: Sequence[Prepared], *, account_id: int, now: datetime
-) -> list[dict[str, Any]]:
-    asks = msgspec.json.encode([one.as_dict() for one in prepared]).decode()
+def decide_together(
+    account_id: int, calls: Sequence[tuple[Sequence[Prepared], datetime]]
+) -> list[list[dict[str, Any]]]:
+    """The answers to several calls of one account, decided in one round trip and one commit."""
+    asks = msgspec.json.encode([one.as_dict() for prepared, _ in calls for one in prepared])
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT budgets_authorize(%s, %s::jsonb, %s, make_interval(secs => %s))::text",
-            [account_id, asks, now, settings.HOLD_TTL_SECONDS],
+            [account_id, asks.decode(), calls[-1][1], settings.HOLD_TTL_SECONDS],
         )
         answer = ANSWER.decode(cursor.fetchone()[0])
+    decisions = iter(answer.decisions)
     return [
-        as_answer(one, decision, answer.counters)
-        for one, decision in zip(prepared, answer.decisions, strict=True)
+        [as_answer(one, next(decisions), answer.counters) for one in prepared]
+        for prepared, _ in calls
     ]
+
+
+# Callers of one account wait for the same counters anyway: those of one process wait together.
+decide: Coalescer[int, tuple[Sequence[Prepared], datetime], list[dict[str, Any]]] = Coalescer(
+    decide_together,
+    weight=lambda call: len(call[0]),
+    most=200,
+    is_everybodys=lambda error: isinstance(error, OperationalError | InterfaceError),
+)
 
 
 class Counter(msgspec.Struct):

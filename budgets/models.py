@@ -182,8 +182,12 @@ class Hold(models.Model):
         EXPIRED = "expired"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    # No index on either alone: planned while there were few holds, a decision would read by it all
+    # holds of an account or workspace.
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     request_id = models.CharField(max_length=200, db_collation="C")
     amount = models.DecimalField(max_digits=20, decimal_places=10)
     period_ids = ArrayField(models.BigIntegerField())

@@ -23,9 +23,10 @@ from budgets import authorize, ledger
 from budgets.models import Budget
 from budgets.serializers import BudgetSerializer, as_json
 from budgets.standing import standings
+from usage.hot_routes import HotRoute, Posted
 from usage.ingest.body import rows_of
 from usage.ingest.schema import RowError
-from usage.views import posted_body
+from usage.views import posted
 
 MAX_ASKS = 1000
 
@@ -56,6 +57,15 @@ def is_one_object(body: bytes, raw: Sequence[bytes | msgspec.Raw]) -> bool:
     return body.lstrip()[:1] == b"{" and len(raw) == 1
 
 
+def decide(call: Posted) -> dict[str, Any] | list[dict[str, Any]]:
+    raw = rows_of(call.body, content_type=call.content_type)
+    if len(raw) > MAX_ASKS:
+        raise CannotDecide(f"Ask for at most {MAX_ASKS:,} calls at once.")
+    prepared = prepare(raw, token=call.token, now=call.now)
+    answers = authorize.authorize(prepared, account_id=call.token.account_id, now=call.now)
+    return answers[0] if is_one_object(call.body, raw) else answers
+
+
 class AuthorizeView(APIView):
     """May these calls go? Allowed or not, the answer is 200."""
 
@@ -65,14 +75,10 @@ class AuthorizeView(APIView):
         request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT, summary="May this call go?"
     )
     def post(self, request: Request) -> Response:
-        now = timezone.now()
-        body = posted_body(request)
-        raw = rows_of(body, content_type=request.content_type or "")
-        if len(raw) > MAX_ASKS:
-            raise CannotDecide(f"Ask for at most {MAX_ASKS:,} calls at once.")
-        prepared = prepare(raw, token=token_of(request), now=now)
-        answers = authorize.authorize(prepared, account_id=token_of(request).account_id, now=now)
-        return Response(answers[0] if is_one_object(body, raw) else answers)
+        return Response(decide(posted(request)))
+
+
+HOT_ROUTES = {"authorize/": HotRoute(Scope.AUTHORIZE, decide)}
 
 
 class HoldView(APIView):

@@ -99,6 +99,12 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
+# Statements that ask for it are planned once a connection, unless a pooler stands in between that
+# cannot keep them.
+PREPARE_STATEMENTS = env.bool("PREPARE_STATEMENTS", default=True)
+DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = (
+    0 if PREPARE_STATEMENTS else None
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -145,10 +151,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = INGEST_MAX_BYTES
 
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=900)
 
-# Few threads on purpose: Python runs one at a time, and more of them only queue longer on the rows
-# that concurrent authorizations share.
+# Python runs one thread at a time; the others wait for PostgreSQL, and calls that wait together are
+# made together (`usage/coalescing.py`), so that more threads mean fewer commits.
 WEB_WORKERS = env.int("WEB_WORKERS", default=2)
-WEB_THREADS = env.int("WEB_THREADS", default=4)
+WEB_THREADS = env.int("WEB_THREADS", default=12)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.AccessTokenAuthentication"],

@@ -5,6 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+import budgets.views
+import usage.views
 from config import health
 
 api = [
@@ -23,3 +25,9 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]
+
+# The routes that are answered beneath Django, by their whole path.
+HOT_ROUTES = {
+    f"/api/v1/{path}": route
+    for path, route in (usage.views.HOT_ROUTES | budgets.views.HOT_ROUTES).items()
+}

@@ -13,10 +13,11 @@ from rest_framework.views import APIView
 
 from accounts.access import reach_of_token
 from accounts.authentication import token_of
-from accounts.errors import BodyTooLarge, LengthRequired
+from accounts.errors import BodyTooLarge
 from accounts.models import Scope
 from usage import requests
-from usage.ingest.body import inflate, rows_of
+from usage.hot_routes import HotRoute, Posted
+from usage.ingest.body import chunks, inflate, rows_of
 from usage.ingest.receive import receive
 from usage.openapi import (
     INGEST_REQUEST,
@@ -28,31 +29,41 @@ from usage.openapi import (
 from usage.reports import catalogue, question, run
 
 
-def posted_body(request: Request) -> bytes:
-    """The inflated body of a request. Raises UnreadableBody, BodyTooLarge and LengthRequired."""
-    if request.META.get("HTTP_TRANSFER_ENCODING"):
-        raise LengthRequired("Send the body with a Content-Length; chunks are not read here.")
+def posted(request: Request) -> Posted:
+    """What the request posted. Raises UnreadableBody, BodyTooLarge and LengthRequired."""
     limit = settings.INGEST_MAX_BYTES
     length = request.META.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(f"A body may have {limit:,} bytes; send smaller batches.")
-    return inflate(request.body, request.META.get("HTTP_CONTENT_ENCODING", ""), limit=limit)
-
-
-def posted_rows(request: Request) -> list[Any]:
-    """The rows in the body of a request. Raises as `posted_body` does."""
-    return rows_of(posted_body(request), content_type=request.content_type or "")
-
-
-def received(request: Request, *, source: str) -> Response:
-    answer = receive(
-        posted_rows(request),
-        source=source,
-        account=token_of(request).account,
+    in_chunks = bool(request.META.get("HTTP_TRANSFER_ENCODING"))
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "")
+    return Posted(
         token=token_of(request),
+        body=inflate(
+            chunks(request.META, limit=limit) if in_chunks else request.body, encoding, limit=limit
+        ),
+        content_type=request.content_type or "",
         now=timezone.now(),
     )
-    return Response(answer.as_dict())
+
+
+def record_native(call: Posted) -> dict[str, Any]:
+    return recorded(call, source="native")
+
+
+def record_litellm(call: Posted) -> dict[str, Any]:
+    return recorded(call, source="litellm")
+
+
+def recorded(call: Posted, *, source: str) -> dict[str, Any]:
+    answer = receive(
+        rows_of(call.body, content_type=call.content_type),
+        source=source,
+        account=call.token.account,
+        token=call.token,
+        now=call.now,
+    )
+    return answer.as_dict()
 
 
 class RequestsView(APIView):
@@ -62,7 +73,7 @@ class RequestsView(APIView):
 
     @extend_schema(request=INGEST_REQUEST, responses=INGEST_RESPONSES, summary="Record requests")
     def post(self, request: Request) -> Response:
-        return received(request, source="native")
+        return Response(record_native(posted(request)))
 
     @extend_schema(
         operation_id="v1_requests_list",
@@ -106,7 +117,7 @@ class LiteLLMView(APIView):
         request=OpenApiTypes.OBJECT, responses=INGEST_RESPONSES, summary="Record LiteLLM events"
     )
     def post(self, request: Request) -> Response:
-        return received(request, source="litellm")
+        return Response(record_litellm(posted(request)))
 
 
 class UsageView(APIView):
@@ -129,6 +140,12 @@ class UsageSchemaView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT, summary="Metrics and dimensions of reports")
     def get(self, request: Request) -> Response:
         return Response(catalogue.schema())
+
+
+HOT_ROUTES = {
+    "requests/": HotRoute(Scope.INGEST, record_native),
+    "ingest/litellm/": HotRoute(Scope.INGEST, record_litellm),
+}
 
 
 def as_json(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ its neighbours nothing: it stays as its bytes, to be decoded, and perhaps quaran
 import gzip
 import io
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from accounts.errors import ApiError, BodyTooLarge
+from accounts.errors import ApiError, BodyTooLarge, LengthRequired
 from usage.ingest.schema import UNDECODABLE
 
 ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -27,6 +29,19 @@ CUT_OFF = "The compressed body ends too early; it was cut off on its way."
 
 class UnreadableBody(ApiError):
     default_code = "unreadable_body"
+
+
+def chunks(environ: Mapping[str, Any], *, limit: int) -> bytes:
+    """A body that comes in chunks, as some exporters send theirs, together.
+
+    Raises BodyTooLarge, and LengthRequired under a server that does not know where chunks end.
+    """
+    if not environ.get("wsgi.input_terminated"):
+        raise LengthRequired("Send the body with a Content-Length; chunks are not read here.")
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLarge(f"A body may have {limit:,} bytes; send smaller batches.")
+    return body
 
 
 def inflate(body: bytes, encoding: str, *, limit: int) -> bytes:

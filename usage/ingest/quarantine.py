@@ -35,6 +35,7 @@ def without_secrets(body: bytes) -> bytes:
 KEPT: dict[str, Callable[[bytes], bytes]] = {
     "litellm": litellm.without_texts,
     "native": without_secrets,
+    "otlp": without_secrets,
 }
 
 
@@ -53,6 +54,8 @@ class Rejected:
         }
 
 
+Values = tuple[Any, ...]  # of a row of the quarantine, its digest last
+
 # The same row sent again is counted, not kept twice; what was discarded stays discarded.
 KEEP = """
 INSERT INTO usage_quarantinedrow
@@ -63,26 +66,28 @@ ON CONFLICT (account_id, digest) DO UPDATE
 """
 
 
-def quarantine(
+def values_of(
     rejected: Sequence[Rejected], *, account_id: int, source: str, received_at: datetime
-) -> None:
+) -> list[Values]:
+    """What is kept of one call's bad rows."""
     kept = KEPT.get(source, bytes)
-    rows: list[tuple[Any, ...]] = sorted(
+    return [
         (
-            (
-                account_id,
-                received_at,
-                source,
-                row.index,
-                (row.request_id or "").replace("\x00", "")[:200],
-                Jsonb([row.error.as_dict()]),
-                kept(row.body).decode("utf-8", "replace").replace("\x00", "\ufffd"),
-                hashlib.sha256(row.body).hexdigest(),
-            )
-            for row in rejected
-        ),
-        key=lambda values: values[-1],  # one order for all, so that no two calls deadlock
-    )
+            account_id,
+            received_at,
+            source,
+            row.index,
+            (row.request_id or "").replace("\x00", "")[:200],
+            Jsonb([row.error.as_dict()]),
+            kept(row.body).decode("utf-8", "replace").replace("\x00", "\ufffd"),
+            hashlib.sha256(row.body).hexdigest(),
+        )
+        for row in rejected
+    ]
+
+
+def keep(rows: Sequence[Values]) -> None:
+    """Set aside all bad rows of a transaction, in one order for all, so that no two deadlock."""
     if rows:
         with connection.cursor() as cursor:
-            cursor.executemany(KEEP, rows)
+            cursor.executemany(KEEP, sorted(rows, key=lambda values: values[-1]))

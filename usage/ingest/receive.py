@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import AccessToken, Account
+from usage.coalescing import Coalescer
 from usage.ingest import litellm
-from usage.ingest.quarantine import Rejected, quarantine
-from usage.ingest.record import record
+from usage.ingest.quarantine import Rejected, Values, keep, values_of
+from usage.ingest.record import Recorded, record_together
 from usage.ingest.resolve import Resolver, Row, resolver
 from usage.ingest.schema import UNDECODABLE, NativeRequest, RowError, decode_with
 
@@ -20,7 +21,12 @@ Decode = Callable[[bytes], NativeRequest]
 NATIVE = msgspec.json.Decoder(NativeRequest)
 ANYTHING = msgspec.json.Decoder()
 
-DECODERS: dict[str, Decode] = {"native": NATIVE.decode, "litellm": litellm.decode}
+# A span is translated before: what is kept of it is a native request.
+DECODERS: dict[str, Decode] = {
+    "native": NATIVE.decode,
+    "litellm": litellm.decode,
+    "otlp": NATIVE.decode,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,45 @@ def receive(
     """Record what can be recorded and quarantine the rest, in one commit."""
     resolve = resolver(account, token, now=now)
     rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
-    with transaction.atomic():
-        recorded = record(rows, account_id=account.pk, received_at=now)
-        quarantine(rejected, account_id=account.pk, source=source, received_at=now)
+    recorded = commit(account.pk, Call(rows, rejected, source, now))
     return Received(recorded.accepted, recorded.duplicates, rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is to be stored of one call."""
+
+    rows: list[Row]
+    rejected: list[Rejected]
+    source: str
+    received_at: datetime
+
+    def set_aside(self, account_id: int) -> list[Values]:
+        return values_of(
+            self.rejected,
+            account_id=account_id,
+            source=self.source,
+            received_at=self.received_at,
+        )
+
+
+def store(account_id: int, calls: Sequence[Call]) -> list[Recorded]:
+    """Store all of several calls of one account, in one commit; what each of them added."""
+    with transaction.atomic():
+        recorded = record_together(
+            [call.rows for call in calls], account_id=account_id, received_at=calls[-1].received_at
+        )
+        keep([values for call in calls for values in call.set_aside(account_id)])
+    return recorded
+
+
+# Past so many rows a larger transaction gains nothing and only makes its callers wait.
+commit: Coalescer[int, Call, Recorded] = Coalescer(
+    store,
+    weight=lambda call: len(call.rows) + len(call.rejected),
+    most=4000,
+    is_everybodys=lambda error: isinstance(error, OperationalError | InterfaceError),
+)
 
 
 def read(

@@ -4,11 +4,13 @@ What must move with the log (budget counters, holds) hooks in through `on_record
 the same transaction: it is committed with the rows or not at all.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import psycopg
 from django.db import connection, transaction
 
 from usage.ingest import arrays
@@ -62,6 +64,9 @@ COLUMNS: tuple[tuple[str, str, Callable[..., str]], ...] = (
 )
 NAMES = [name for name, _, _ in COLUMNS]
 MONEY = {"cost", "ceiling_cost", "reported_cost"}
+assert tuple(NAMES) == Row._fields[: len(NAMES)]  # noqa: S101 (columns are cut out of rows)
+
+FEW = 20  # rows
 
 # Keys are inserted in order: two calls that re-send the same rows in different orders would
 # otherwise wait for each other. `row_number` numbers the posted rows from 1.
@@ -98,24 +103,47 @@ def record(rows: Sequence[Row], *, account_id: int, received_at: datetime) -> Re
     Of rows with the same workspace and request id the first counts. Everything is durable when
     this returns, or, where it raises, nothing was stored.
     """
-    distinct = list({(row.workspace_id, row.request_id): row for row in reversed(rows)}.values())
-    distinct.reverse()
-    if not distinct:
-        return Recorded(0, 0)
-    with transaction.atomic():
-        known = _insert(distinct, received_at)
-        fresh = [row for number, row in enumerate(distinct, 1) if number not in known]
+    return record_together([rows], account_id=account_id, received_at=received_at)[0]
+
+
+def record_together(
+    calls: Sequence[Sequence[Row]], *, account_id: int, received_at: datetime
+) -> list[Recorded]:
+    """`record` for the rows of several calls in one commit; what each call added."""
+    callers: list[int] = []
+    distinct: dict[tuple[int, str], Row] = {}
+    for caller, rows in enumerate(calls):
+        for row in rows:
+            key = (row.workspace_id, row.request_id)
+            if key not in distinct:
+                distinct[key] = row
+                callers.append(caller)
+    known = _store(list(distinct.values()), account_id, received_at) if distinct else set()
+    accepted = Counter(caller for number, caller in enumerate(callers, 1) if number not in known)
+    return [
+        Recorded(accepted[caller], len(rows) - accepted[caller])
+        for caller, rows in enumerate(calls)
+    ]
+
+
+def _store(rows: Sequence[Row], account_id: int, received_at: datetime) -> set[int]:
+    """Insert what is new and call the hooks; the numbers, from 1, of the rows stored before."""
+    with transaction.atomic(savepoint=False):
+        known = _insert(rows, received_at)
+        fresh = [row for number, row in enumerate(rows, 1) if number not in known]
         if fresh:
             for hook in on_recorded:
                 hook(fresh, account_id=account_id)
-    return Recorded(len(fresh), len(rows) - len(fresh))
+    return known
 
 
 def _insert(rows: Sequence[Row], received_at: datetime) -> set[int]:
-    """Insert what is new; the numbers, from 1, of the rows that were stored before."""
-    values: list[Any] = [
-        encode([getattr(row, name) for row in rows]) for name, _, encode in COLUMNS
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(RECORD, [*values, received_at])
+    # What a row has past its columns is for the hooks.
+    cut = zip(COLUMNS, zip(*rows, strict=True), strict=False)
+    values: list[Any] = [encode(column) for (_, _, encode), column in cut]
+    connection.ensure_connection()
+    # The values travel beside the statement, not inside it, and the plan of a small one is kept.
+    # Of a large one it is not: what suits ten rows takes for ever on ten thousand.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(RECORD, [*values, received_at], prepare=len(rows) <= FEW)
         return {number for (number,) in cursor.fetchall()}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from accounts.access import narrowed_to
@@ -18,7 +19,6 @@ from usage.pricing.ratecard import (
     Unpriced,
     rate_card,
     stored_units,
-    total_units,
 )
 
 NAMES_VERSION = "names"
@@ -58,11 +58,12 @@ def forget() -> None:
         cache.forget()
 
 
-@dataclass(slots=True)
-class Row:
-    """A row of the request log, and what recording needs beside it. Costs in 1e-10 dollars."""
+class Row(NamedTuple):
+    """A row of the request log, and what recording needs beside it. Costs in 1e-10 dollars.
 
-    request_id: str
+    The fields but the last two are the columns of `record.COLUMNS`, in their order.
+    """
+
     occurred_at: datetime
     workspace_id: int
     project_id: int | None
@@ -85,6 +86,7 @@ class Row:
     cost: int | None
     ceiling_cost: int | None
     reported_cost: int | None
+    request_id: str
     error_type: str | None
     service_tier: str | None
     meters: dict[str, int] | None
@@ -104,6 +106,18 @@ class Owner:
     key_disabled: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request went to, under the names that reports group by."""
+
+    provider: str | None
+    model: str
+    model_id: int
+    requested_model_id: int | None
+    provider_id: int | None
+    endpoint_id: int | None
+
+
 @dataclass
 class Resolver:
     """Resolves the rows of one call, on behalf of one access token.
@@ -118,32 +132,30 @@ class Resolver:
     names: Directory
     card: RateCard
     owners: dict[tuple[str | None, ...], Owner] = field(default_factory=dict)
+    targets: dict[tuple[str | bool | None, ...], Target] = field(default_factory=dict)
 
     def row(self, request: NativeRequest) -> Row:
         """Raises RowError."""
         occurred_at = check(request, now=self.now)
         owner = self.remembered_owner(request)
+        target = self.remembered_target(request)
         quantities = quantities_of(request)
-        provider, model = named(request.provider, request.model)
-        if provider is not None and not 0 < len(provider) <= LONGEST_NAME:
-            raise RowError("provider", f"Send 1 to {LONGEST_NAME} characters, or null.")
-        cost, ceiling = self.price(request, quantities, provider, model, occurred_at)
+        cost, ceiling = self.price(request, quantities, target, occurred_at)
         return Row(
-            request_id=request.request_id,
             occurred_at=occurred_at,
             workspace_id=owner.workspace_id,
             project_id=owner.project_id,
             api_key_id=owner.api_key_id,
             member_id=owner.member_id,
-            model_id=MODELS.id_of(model),
-            requested_model_id=MODELS.maybe(request.requested_model),
-            provider_id=PROVIDERS.maybe(provider),
-            endpoint_id=ENDPOINTS.maybe(request.endpoint),
+            model_id=target.model_id,
+            requested_model_id=target.requested_model_id,
+            provider_id=target.provider_id,
+            endpoint_id=target.endpoint_id,
             input=quantities["input"],
             cache_read=request.cache_read_tokens,
             cache_write_5m=request.cache_write_tokens,
             cache_write_1h=request.cache_write_1h_tokens,
-            output=request.output_tokens,
+            output=quantities["output"],
             reasoning=request.reasoning_tokens,
             latency_ms=milliseconds("latency_ms", request.latency_ms),
             time_to_first_token_ms=milliseconds(
@@ -154,6 +166,7 @@ class Resolver:
             cost=cost,
             ceiling_cost=ceiling,
             reported_cost=None if request.cost is None else units_of(request.cost),
+            request_id=request.request_id,
             error_type=request.error_type,
             service_tier=request.service_tier,
             meters=request.meters,
@@ -169,6 +182,15 @@ class Resolver:
         if owner is None:
             owner = self.owners[key] = self.owner(request)
         return owner
+
+    def remembered_target(self, request: NativeRequest) -> Target:
+        """As `remembered_owner`. Raises RowError."""
+        unasked = getattr(request, "no_provider_asked", False)
+        key = (request.provider, request.model, request.requested_model, request.endpoint, unasked)
+        target = self.targets.get(key)
+        if target is None:
+            target = self.targets[key] = target_of(request)
+        return target
 
     def owner(self, request: NativeRequest) -> Owner:
         """Whom the request belongs to; who is new is created. Raises RowError."""
@@ -224,8 +246,7 @@ class Resolver:
         self,
         request: NativeRequest,
         quantities: dict[str, int],
-        provider: str | None,
-        model: str,
+        target: Target,
         occurred_at: datetime,
     ) -> tuple[int | None, int | None]:
         """(cost, ceiling): the one that is known, in 1e-10 dollars, and null for the other.
@@ -233,20 +254,44 @@ class Resolver:
         Raises RowError where either is more than the log can hold.
         """
         if not any(quantities.values()):
-            return 0, None
+            return (None, 0) if is_unmeasured(request) else (0, None)
         try:
-            lines = self.card.bill(
+            units = self.card.units(
                 quantities,
-                provider=provider,
-                model=model,
+                provider=target.provider,
+                model=target.model,
                 account_id=self.account.id,
                 service_tier=request.service_tier,
                 moment=occurred_at,
             )
         except Unpriced:
-            ceiling = ceiling_units(self.account, request.input_tokens, request.output_tokens)
+            ceiling = ceiling_units(
+                self.account, request.input_tokens or 0, request.output_tokens or 0
+            )
             return None, storable(ceiling)
-        return storable(total_units(lines)), None
+        return storable(units), None
+
+
+def target_of(request: NativeRequest) -> Target:
+    """Names that were never seen get their row, committed. Raises RowError."""
+    provider, model = named(request.provider, request.model)
+    if getattr(request, "no_provider_asked", False):
+        provider = None
+    if provider is not None and not 0 < len(provider) <= LONGEST_NAME:
+        raise RowError("provider", f"Send 1 to {LONGEST_NAME} characters, or null.")
+    return Target(
+        provider=provider,
+        model=model,
+        model_id=MODELS.id_of(model),
+        requested_model_id=MODELS.maybe(request.requested_model),
+        provider_id=PROVIDERS.maybe(provider),
+        endpoint_id=ENDPOINTS.maybe(request.endpoint),
+    )
+
+
+def is_unmeasured(request: NativeRequest) -> bool:
+    """Whether a request succeeded and nobody said what it used, so that its cost is unknown."""
+    return request.status < 400 and request.input_tokens is None and request.output_tokens is None
 
 
 def resolver(account: Account, token: AccessToken | None, *, now: datetime) -> Resolver:
@@ -256,15 +301,14 @@ def resolver(account: Account, token: AccessToken | None, *, now: datetime) -> R
 
 def quantities_of(request: NativeRequest) -> dict[str, int]:
     """The request's quantities by meter; a failed request is not charged as a request."""
+    read, written = request.cache_read_tokens, request.cache_write_tokens
+    written_1h = request.cache_write_1h_tokens
     quantities = {
-        "input": request.input_tokens
-        - request.cache_read_tokens
-        - request.cache_write_tokens
-        - request.cache_write_1h_tokens,
-        "cache_read": request.cache_read_tokens,
-        "cache_write_5m": request.cache_write_tokens,
-        "cache_write_1h": request.cache_write_1h_tokens,
-        "output": request.output_tokens,
+        "input": (request.input_tokens or 0) - read - written - written_1h,
+        "cache_read": read,
+        "cache_write_5m": written,
+        "cache_write_1h": written_1h,
+        "output": request.output_tokens or 0,
         "reasoning": request.reasoning_tokens,
     }
     if request.meters:

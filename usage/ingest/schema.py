@@ -42,8 +42,8 @@ class NativeRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     endpoint: Name | None = None
     status: Annotated[int, msgspec.Meta(ge=100, le=599)] = 200
     error_type: Name | None = None
-    input_tokens: Tokens = 0
-    output_tokens: Tokens = 0
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     cache_read_tokens: Tokens = 0
     cache_write_tokens: Tokens = 0
     cache_write_1h_tokens: Tokens = 0
@@ -66,6 +66,8 @@ class LabelledRequest(NativeRequest, kw_only=True):
     member_email: str | None = None
     # The request id that a hold was asked for under, where it is not the row's own.
     held_as: str | None = None
+    # The gateway answered by itself: no provider is told from the model's name.
+    no_provider_asked: bool = False
 
 
 class RowError(ValueError):
@@ -120,13 +122,13 @@ def row_error(error: Exception) -> RowError:
 def check(row: NativeRequest, *, now: datetime) -> datetime:
     """When the request occurred, once the row's parts agree with each other. Raises RowError."""
     parts = row.cache_read_tokens + row.cache_write_tokens + row.cache_write_1h_tokens
-    if parts > row.input_tokens:
+    if parts and parts > (row.input_tokens or 0):
         raise RowError(
             "input_tokens",
             f"Cache reads and writes ({parts}) are parts of input_tokens ({row.input_tokens}) "
             "and cannot be more. Send input_tokens with them included.",
         )
-    if row.reasoning_tokens > row.output_tokens:
+    if row.reasoning_tokens and row.reasoning_tokens > (row.output_tokens or 0):
         raise RowError(
             "output_tokens",
             f"reasoning_tokens ({row.reasoning_tokens}) is a part of output_tokens "

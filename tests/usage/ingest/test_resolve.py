@@ -172,6 +172,24 @@ def test_a_request_that_used_nothing_costs_nothing(account):
     assert (row["cost"], row["ceiling_cost"]) == (0, None)
 
 
+@pytest.mark.parametrize(
+    ("fields", "cost", "ceiling"),
+    [
+        ({"input_tokens": None, "output_tokens": None}, None, Decimal(0)),
+        ({"input_tokens": 0, "output_tokens": None}, Decimal(0), None),
+        ({"input_tokens": None, "output_tokens": None, "status": 429}, Decimal(0), None),
+        ({"input_tokens": None, "output_tokens": None, "meters": {}}, None, Decimal(0)),
+    ],
+    ids=["nothing is said", "zero is said", "it failed", "no meters"],
+)
+def test_what_nobody_measured_is_unknown_and_not_zero(account, fields, cost, ceiling):
+    small_price_book()
+
+    row = recorded(account, **fields)
+
+    assert (row["cost"], row["ceiling_cost"]) == (cost, ceiling)
+
+
 def test_a_contract_rate_is_its_accounts_own(account, outsiders_workspace):
     small_price_book()
     save_prices(make_price("input", "1", account=account))

@@ -1,0 +1,169 @@
+"""Routes that gateways call thousands of times a second, answered beneath Django's middleware.
+
+Each is an ordinary view too, which documents it and makes the same call. Here only the ordinary
+case is answered: a POST of known length with a token. Whatever else comes goes on to Django, which
+says what is wrong with it.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.http.request import split_domain_port, validate_host
+from django.utils import timezone
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.utils.encoders import JSONEncoder
+
+from accounts.authentication import remembered_token
+from accounts.errors import exception_handler
+from accounts.models import AccessToken, Scope
+from usage.ingest.body import UnreadableBody, inflate
+
+logger = logging.getLogger(__name__)
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a caller posted: the body is inflated, `token` has the scope that the route needs."""
+
+    token: AccessToken
+    body: bytes
+    content_type: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HotRoute:
+    """A path's scope, and what answers it: plain values that become JSON. It may be tried twice."""
+
+    scope: Scope
+    answer: Callable[[Posted], Any]
+
+
+class HotRoutes:
+    """A WSGI application: the routes' own answers, and those of `otherwise` to all the rest."""
+
+    def __init__(self, routes: Mapping[str, HotRoute], *, otherwise: Application) -> None:
+        self.routes = routes
+        self.otherwise = otherwise
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        route = self.routes.get(environ["PATH_INFO"])
+        if route is None or not is_ordinary(environ):
+            return self.otherwise(environ, start_response)
+        status, answer, headers = answered(route, environ)
+        start_response(
+            f"{status} {REASONS.get(status, 'Error')}",
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(answer))),
+                ("X-Content-Type-Options", "nosniff"),
+                *headers,
+            ],
+        )
+        return [answer]
+
+
+def is_ordinary(environ: Environ) -> bool:
+    length = environ.get("CONTENT_LENGTH") or ""
+    return (
+        environ["REQUEST_METHOD"] == "POST"
+        and length.isdecimal()
+        and int(length) <= settings.INGEST_MAX_BYTES
+        and not environ.get("HTTP_TRANSFER_ENCODING")
+        and bool(environ.get("HTTP_AUTHORIZATION"))
+        and is_ours(environ.get("HTTP_HOST", ""))
+        and is_secure_enough(environ)
+    )
+
+
+def is_secure_enough(environ: Environ) -> bool:
+    if not settings.SECURE_SSL_REDIRECT:
+        return True
+    header, value = settings.SECURE_PROXY_SSL_HEADER or ("", "")
+    return bool(header) and environ.get(header) == value
+
+
+def is_ours(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def answered(route: HotRoute, environ: Environ) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Status, JSON and further headers."""
+    try:
+        return 200, msgspec.json.encode(answer(route, environ)), []
+    except Exception as error:
+        response = exception_handler(error, {})
+        if response is None:
+            logger.exception("%s failed", environ["PATH_INFO"])
+            return 500, msgspec.json.encode(FAILED), []
+        body = json.dumps(response.data, cls=JSONEncoder).encode()
+        return response.status_code, body, list(response.headers.items())
+
+
+FAILED = {
+    "error": {
+        "code": "error",
+        "message": "This failed here, and was written to the server's log. Send it again later.",
+        "details": None,
+    }
+}
+
+
+def answer(route: HotRoute, environ: Environ) -> Any:
+    # Read first, whoever asks: what is left of a body would be taken for the next request.
+    body = body_of(environ)
+    recycle_connection()
+    try:
+        return answer_once(route, environ, body)
+    except (OperationalError, InterfaceError):
+        # The database may only have been restarted since this thread connected to it.
+        connection.close()
+        return answer_once(route, environ, body)
+
+
+def answer_once(route: HotRoute, environ: Environ, body: bytes) -> Any:
+    now = timezone.now()
+    token = remembered_token(environ["HTTP_AUTHORIZATION"], now=now)
+    if route.scope not in token.scopes:
+        raise PermissionDenied(f"This access token lacks the scope {route.scope.value!r}.")
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    return route.answer(
+        Posted(
+            token=token,
+            body=inflate(body, encoding, limit=settings.INGEST_MAX_BYTES),
+            content_type=environ.get("CONTENT_TYPE", ""),
+            now=now,
+        )
+    )
+
+
+def body_of(environ: Environ) -> bytes:
+    length = int(environ["CONTENT_LENGTH"])
+    body: bytes = environ["wsgi.input"].read(length)
+    if len(body) < length:
+        raise UnreadableBody("The body was cut off on its way. Send it again.")
+    return body
+
+
+def recycle_connection() -> None:
+    """As Django does before a request, but without asking PostgreSQL each time how it is."""
+    if connection.connection is not None and (
+        connection.errors_occurred
+        or (connection.close_at is not None and time.monotonic() >= connection.close_at)
+    ):
+        connection.close()

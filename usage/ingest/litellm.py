@@ -3,9 +3,8 @@
 Only the fields named here are decoded: prompts, responses and tracebacks never become objects.
 What is decoded is then checked as a native request is, by the same types.
 Facts, all seen in recorded payloads: a failed attempt and its fallback share `litellm_call_id`;
-`prompt_tokens` includes cache reads and writes; `response_cost` is 0 for unknown models and on
-cache hits; times are float seconds; `error_code` is a string; `request_tags` carries the user
-agent. docs/gateways.md states the attribution rules.
+`response_cost` is 0 for unknown models and on cache hits; times are float seconds; `error_code` is
+a string; `request_tags` carries the user agent. docs/gateways.md states the attribution rules.
 """
 
 import hashlib
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from usage.ingest.litellm_usage import UsageObject, tokens_of
 from usage.ingest.schema import (
     MOST_LEVELS,
     MOST_TAGS,
@@ -27,9 +27,22 @@ from usage.ingest.schema import (
 
 MASTER_KEY = "litellm_proxy_master_key"
 NOBODY = frozenset({"default_user_id", ""})
+NOTHING_USED = {"input_tokens": 0, "output_tokens": 0}
 HTTP_ERROR = re.compile(r"^[45][0-9]{2}\Z")
 PROJECT_TAG = re.compile(r"^(?:project|proj)[:=](?P<tag>.+)$", re.IGNORECASE)
 PROJECT_FIELDS = ("project", "project_tag", "project_id")
+
+# Kinds of error that are the gateway's own decision and no provider's fault.
+BUDGET_REFUSED, RATE_REFUSED, BUDGET_UNKNOWN = (
+    "budget_refused",
+    "gateway_rate_limited",
+    "budget_check_failed",
+)
+# What docs/gateways/tokenbook_litellm.py raises; LiteLLM logs the name of an exception's class.
+PLUGIN_REFUSALS = {"TokenbookRefused": BUDGET_REFUSED, "TokenbookUnavailable": BUDGET_UNKNOWN}
+BUDGET_ERRORS = frozenset({"BudgetExceededError", "ExceededBudget", "ExceededTokenBudget"})
+OVER_BUDGET = "429_BUDGET_EXCEEDED"
+PASSED_THROUGH = frozenset({"pass_through_endpoint", "allm_passthrough_route"})
 
 ENDPOINTS = {
     "completion": "/v1/chat/completions",
@@ -52,42 +65,6 @@ ENDPOINTS = {
 }
 
 
-class PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-    video_tokens: int | None = None
-    cache_creation_token_details: "CacheCreation | None" = None
-
-
-class CacheCreation(msgspec.Struct):
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
-
-
-class CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-
-
-class ServerToolUse(msgspec.Struct):
-    web_search_requests: int | None = None
-
-
-class UsageObject(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    server_tool_use: ServerToolUse | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    service_tier: str | None = None
-
-
 class Metadata(msgspec.Struct):
     user_api_key_hash: str | None = None
     user_api_key_alias: str | None = None
@@ -105,6 +82,10 @@ class Metadata(msgspec.Struct):
 class ErrorInformation(msgspec.Struct):
     error_code: str | int | None = None
     error_class: str | None = None
+    llm_provider: str | None = None
+    error_rate_limit_category: str | None = None
+    error_rate_limit_type: str | None = None
+    normalized_error: str | None = None
 
 
 class ModelParameters(msgspec.Struct):
@@ -141,6 +122,8 @@ class Payload(msgspec.Struct):
     response: ResponseTier | str | list[msgspec.Raw] | None = None
     metadata: Metadata = msgspec.field(default_factory=Metadata)
     error_information: ErrorInformation | None = None
+    # Put in by Tokenbook's plug-in: the hold that this call was let go under.
+    tokenbook_hold_id: str | None = None
 
 
 DECODER = msgspec.json.Decoder(Payload)
@@ -187,9 +170,7 @@ def request_of(event: Payload) -> dict[str, Any]:
     """The fields of a request, not checked yet."""
     meta = event.metadata
     usage = meta.usage_object or UsageObject()
-    tokens = tokens_of(event, usage)
-    status = status_of(event)
-    hit = bool(event.cache_hit)
+    refusal = refusal_of(event)
     return dict(
         request_id=request_id_of(event),
         model=event.model or event.model_group or _no_model(),
@@ -203,16 +184,17 @@ def request_of(event: Payload) -> dict[str, Any]:
         member_email=email_of(meta),
         project=project_of(event),
         provider=event.custom_llm_provider or None,
+        no_provider_asked=refusal is not None,
         endpoint=meta.user_api_key_request_route or ENDPOINTS.get(event.call_type or ""),
-        status=status,
-        error_type=error_type_of(event),
-        # An answer out of the gateway's own cache used no tokens of the provider's.
-        **({} if hit else tokens),
+        status=status_of(event),
+        error_type=refusal or error_type_of(event),
+        **used_of(event, usage),
         service_tier=service_tier_of(event, usage),
         latency_ms=milliseconds(event.startTime, event.endTime),
         time_to_first_token_ms=first_token_of(event),
         streamed=event.stream if event.stream is not None else parameters(event).stream,
         cost=event.response_cost,
+        hold_id=event.tokenbook_hold_id,
         held_as=event.litellm_call_id or None,
         tags=tags_of(event),
     )
@@ -232,44 +214,11 @@ def request_id_of(event: Payload) -> str:
     return text if len(text) <= 200 else hashlib.sha256(text.encode()).hexdigest()
 
 
-def tokens_of(event: Payload, usage: UsageObject) -> dict[str, Any]:
-    """Token fields of a native request; audio, image and video go to their own meters."""
-    prompt = usage.prompt_tokens_details or PromptDetails()
-    completion = usage.completion_tokens_details or CompletionDetails()
-    read = prompt.cached_tokens or usage.cache_read_input_tokens or 0
-    written = (
-        prompt.cache_creation_tokens
-        or usage.cache_creation_input_tokens
-        or prompt.cache_write_tokens
-        or 0
-    )
-    parts = prompt.cache_creation_token_details or CacheCreation()
-    written_1h = min(parts.ephemeral_1h_input_tokens or 0, written)
-    beside_input = {
-        "input_audio": prompt.audio_tokens or 0,
-        "input_image": prompt.image_tokens or 0,
-        "input_video": prompt.video_tokens or 0,
-    }
-    beside_output = {
-        "output_audio": completion.audio_tokens or 0,
-        "output_image": completion.image_tokens or 0,
-    }
-    searches = (usage.server_tool_use or ServerToolUse()).web_search_requests or 0
-    meters = beside_input | beside_output | {"web_search": searches}
-    inputs = usage.prompt_tokens if usage.prompt_tokens is not None else event.prompt_tokens
-    outputs = (
-        usage.completion_tokens if usage.completion_tokens is not None else event.completion_tokens
-    )
-    output = max((outputs or 0) - sum(beside_output.values()), 0)
-    return {
-        "input_tokens": max((inputs or 0) - sum(beside_input.values()), 0),
-        "output_tokens": output,
-        "cache_read_tokens": read,
-        "cache_write_tokens": written - written_1h,
-        "cache_write_1h_tokens": written_1h,
-        "reasoning_tokens": min(completion.reasoning_tokens or 0, output),
-        "meters": {name: count for name, count in meters.items() if count} or None,
-    }
+def used_of(event: Payload, usage: UsageObject) -> dict[str, Any]:
+    """An answer out of the gateway's own cache used no tokens of the provider's."""
+    if event.cache_hit:
+        return NOTHING_USED
+    return tokens_of(usage, event.prompt_tokens, event.completion_tokens)
 
 
 def key_of(meta: Metadata) -> str | None:
@@ -338,6 +287,30 @@ def error_type_of(event: Payload) -> str | None:
     if event.status == "success":
         return None
     return (event.error_information or ErrorInformation()).error_class or "unknown"
+
+
+def refusal_of(event: Payload) -> str | None:
+    """Why the gateway refused the call before it asked any provider; null: it did not.
+
+    Only from what an exception is, never from its message, which may quote a prompt. What LiteLLM
+    passes through as it stands may be the provider's own refusal.
+    """
+    error = event.error_information
+    if event.status == "success" or error is None:
+        return None
+    if error.error_class in PLUGIN_REFUSALS:
+        return PLUGIN_REFUSALS[error.error_class]
+    category = error.error_rate_limit_category or ""
+    is_gateways = category.startswith("litellm_") or (
+        not category
+        and error.llm_provider == ""
+        and str(error.error_code) == "429"
+        and event.call_type not in PASSED_THROUGH
+    )
+    is_budgets = error.error_rate_limit_type == "budget" or error.normalized_error == OVER_BUDGET
+    if error.error_class in BUDGET_ERRORS or (is_gateways and is_budgets):
+        return BUDGET_REFUSED
+    return RATE_REFUSED if is_gateways else None
 
 
 def service_tier_of(event: Payload, usage: UsageObject) -> str | None:

@@ -11,7 +11,7 @@ from django.db import connection
 from accounts.models import ApiKey, Member, Workspace
 from tests.factories import count, fetch, log, post
 from tests.usage.ingest.recorded import EVENTS, EXPECTED, NO_TOKENS, NOW, price_book
-from usage.ingest import litellm
+from usage.ingest import litellm, schema
 from usage.ingest.schema import RowError, decode_with
 from usage.models import QuarantinedRow
 
@@ -84,6 +84,36 @@ def test_a_cache_hit_used_nothing_and_costs_nothing(account):
     post_event(account, event(cache_hit=True))
 
     assert log()[0] | NO_TOKENS | {"cost": 0, "ceiling_cost": None} == log()[0]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        {"output_image_count": 2},
+        {"type": "duration", "seconds": 12},
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    ],
+    ids=str,
+)
+def test_what_an_answer_used_is_unknown_where_nobody_says_it(account, usage):
+    price_book()
+    row = event(prompt_tokens=0, completion_tokens=0)
+    row["metadata"]["usage_object"] = usage
+
+    post_event(account, row)
+
+    assert log()[0] | {"cost": None, "ceiling_cost": 0} == log()[0]
+    assert (decoded(row).input_tokens, decoded(row).output_tokens) == (None, None)
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 7}])
+def test_the_events_own_counts_stand_in_for_the_providers(usage):
+    row = event(prompt_tokens=7, completion_tokens=3)
+    row["metadata"]["usage_object"] = usage
+
+    assert (decoded(row).input_tokens, decoded(row).output_tokens) == (7, 3)
 
 
 def test_an_unknown_models_claim_of_nothing_is_not_believed(account):
@@ -268,6 +298,75 @@ def test_the_status_of_a_failure(information, status):
     assert (row.status, row.error_type) == (status, "unknown")
 
 
+def refusal(error_class: str, **information: Any) -> dict[str, Any]:
+    """A failure as LiteLLM logs an exception of its proxy: it names whom it would have asked."""
+    row = json.loads(EVENTS["proxy_failure_bad_key"])
+    row["error_information"] |= {"error_code": "429", "error_class": error_class} | information
+    return row
+
+
+OWN = {"error_rate_limit_category": "litellm_rate_limit", "llm_provider": "openai"}
+
+
+@pytest.mark.parametrize(
+    ("row", "error_type"),
+    [
+        (refusal("TokenbookRefused"), "budget_refused"),
+        (refusal("TokenbookUnavailable", error_code="503"), "budget_check_failed"),
+        (refusal("BudgetExceededError", llm_provider="openai"), "budget_refused"),
+        (refusal("BudgetExceededError", error_code="400"), "budget_refused"),
+        (refusal("ProxyRateLimitError", **OWN), "gateway_rate_limited"),
+        (refusal("RateLimitError", **OWN), "gateway_rate_limited"),
+        (refusal("RateLimitError", error_rate_limit_type="budget", **OWN), "budget_refused"),
+        (refusal("HTTPException"), "gateway_rate_limited"),
+        (refusal("HTTPException", normalized_error="429_BUDGET_EXCEEDED"), "budget_refused"),
+    ],
+    ids=lambda value: value["error_information"]["error_class"] if isinstance(value, dict) else "",
+)
+def test_what_the_gateway_refused_is_no_error_of_a_provider(account, row, error_type):
+    assert post_event(account, row).accepted == 1
+
+    (stored,) = log()
+    assert (stored["provider"], stored["model"]) == (None, "gpt-4o-mini")
+    assert (stored["error_type"], stored["cost"]) == (error_type, 0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        refusal("RateLimitError", llm_provider="openai"),
+        refusal("RateLimitError", error_rate_limit_category="vendor_rate_limit", llm_provider=""),
+        refusal("HTTPException") | {"call_type": "pass_through_endpoint"},
+        refusal("ProxyException", error_code="400"),
+    ],
+    ids=["mapped", "vendors", "passed through", "no limit"],
+)
+def test_what_a_provider_refused_is_its_error(account, row):
+    assert post_event(account, row).accepted == 1
+
+    (stored,) = log()
+    assert stored["provider"] == "openai"
+    assert stored["error_type"] == row["error_information"]["error_class"]
+
+
+def test_a_refusal_and_an_answer_of_one_batch_keep_their_own_providers(account):
+    answer = json.loads(EVENTS["proxy_failure_bad_key"])
+
+    post_event(account, refusal("TokenbookRefused", error_code="429") | {"id": "other"}, answer)
+
+    assert {row["error_type"]: row["provider"] for row in log()} == {
+        "budget_refused": None,
+        "ProxyException": "openai",
+    }
+
+
+def test_the_hold_that_the_plug_in_names_is_the_requests():
+    hold = "0b9f6e0e-7d0c-4a55-9a4f-3f4e8f0f3a51"
+
+    assert str(decoded(event(tokenbook_hold_id=hold)).hold_id) == hold
+    assert decoded(event()).hold_id is None
+
+
 @pytest.mark.parametrize(
     ("answered", "asked", "tier"),
     [("flex", "auto", "flex"), (None, "priority", "priority"), ("", "", None), (None, None, None)],
@@ -297,6 +396,68 @@ def test_audio_and_images_stand_beside_the_tokens():
     assert (found.input_tokens, found.cache_read_tokens) == (20, 15)
     assert (found.output_tokens, found.reasoning_tokens) == (20, 20)
     assert found.meters == {"input_audio": 70, "input_image": 10, "output_audio": 40}
+
+
+def prompt(tokens: int, **details: Any) -> Any:
+    row = event()
+    row["metadata"]["usage_object"] = {
+        "prompt_tokens": tokens,
+        "completion_tokens": 1,
+        "prompt_tokens_details": details,
+    }
+    return decoded(row)
+
+
+@pytest.mark.parametrize(
+    ("details", "text", "cached_text", "meters"),
+    [
+        # Of 100 tokens 90 are audio and 80 cached: at least 70 of the cached ones are audio.
+        (
+            {"audio_tokens": 90, "cached_tokens": 80},
+            *(10, 10, {"input_audio": 20, "cache_read_audio": 70}),
+        ),
+        (
+            {
+                "audio_tokens": 60,
+                "cached_tokens": 50,
+                "cached_tokens_details": {"audio_tokens": 40, "text_tokens": 10},
+            },
+            *(40, 10, {"input_audio": 20, "cache_read_audio": 40}),
+        ),
+        # Named as cached audio are fewer than the text is too short for.
+        (
+            {
+                "audio_tokens": 90,
+                "cached_tokens": 80,
+                "cached_tokens_details": {"audio_tokens": 60},
+            },
+            *(10, 10, {"input_audio": 20, "cache_read_audio": 70}),
+        ),
+        (
+            {"audio_tokens": 30, "image_tokens": 60, "cached_tokens": 80},
+            *(10, 10, {"input_image": 20, "cache_read_audio": 30, "cache_read_image": 40}),
+        ),
+        ({"video_tokens": 90, "cached_tokens": 80}, *(80, 80, {"input_video": 20})),
+        # More of them than the prompt has.
+        ({"audio_tokens": 150}, *(0, 0, {"input_audio": 100})),
+        (
+            {"audio_tokens": 80, "image_tokens": 80},
+            *(0, 0, {"input_audio": 80, "input_image": 20}),
+        ),
+    ],
+)
+def test_each_token_of_a_prompt_counts_once(account, details, text, cached_text, meters):
+    found = prompt(100, **details)
+
+    assert (found.input_tokens, found.cache_read_tokens) == (text, cached_text)
+    assert found.meters == meters
+    assert found.input_tokens + sum(meters.values()) == 100
+    schema.check(found, now=NOW)
+
+
+def test_more_cached_than_the_whole_prompt_is_refused():
+    with pytest.raises(RowError, match="cannot be more"):
+        schema.check(prompt(100, cached_tokens=101, audio_tokens=20), now=NOW)
 
 
 def test_only_a_streamed_answer_has_a_first_token():

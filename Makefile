@@ -36,7 +36,7 @@ format: test-environment
 
 bench: test-environment
 	@for script in bench/[a-z]*.py; do \
-		[ ! -f "$$script" ] || PYTHONPATH=. $(PY) "$$script" || exit 1; done
+		$(PY) -m "bench.$$(basename "$$script" .py)" || exit 1; done
 
 # What pyproject.toml asks for, resolved for every platform, with the hash of every file.
 lock: environment

@@ -88,6 +88,7 @@ def values_of(
 
 def keep(rows: Sequence[Values]) -> None:
     """Set aside all bad rows of a transaction, in one order for all, so that no two deadlock."""
-    if rows:
+    ordered: list[Values] = sorted(rows, key=lambda values: values[-1])
+    if ordered:
         with connection.cursor() as cursor:
-            cursor.executemany(KEEP, sorted(rows, key=lambda values: values[-1]))
+            cursor.executemany(KEEP, ordered)

@@ -1,6 +1,7 @@
 """`manage.py web`: granian over `config.wsgi`."""
 
 import gc
+import logging
 
 from django.conf import settings
 from django.db import connections
@@ -33,6 +34,8 @@ def serve(address: Address) -> None:
         log_level=LogLevels.warning,
     )
     prepare_to_fork()
+    # More threads than cores are meant: they wait for PostgreSQL, and share its commits.
+    logging.getLogger("_granian").addFilter(lambda line: "Python threads" not in line.getMessage())
     server.serve()
 
 

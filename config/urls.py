@@ -26,8 +26,13 @@ urlpatterns = [
     path("readyz", health.readyz),
 ]
 
-# The routes that are answered beneath Django, by their whole path.
+# The routes that are answered beneath Django, by their whole path: also without the slash at the
+# end, because a redirect would lose what was posted.
 HOT_ROUTES = {
     f"/api/v1/{path}": route
-    for path, route in (usage.views.HOT_ROUTES | budgets.views.HOT_ROUTES).items()
+    for whole, route in (usage.views.HOT_ROUTES | budgets.views.HOT_ROUTES).items()
+    for path in (whole, whole.removesuffix("/"))
 }
+
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.failed"

@@ -55,7 +55,13 @@ def authorized(account, *scopes: str, **more: Any) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": bearer(account, *scopes, **more)["authorization"]}
 
 
-@pytest.mark.parametrize("path", HOT_ROUTES)
+def test_a_row_posted_without_the_slash_is_stored_too(account, workspace):
+    status, answer = post(REQUESTS.removesuffix("/"), native(), **authorized(account))
+
+    assert (status, answer["accepted"]) == (200, 1)
+
+
+@pytest.mark.parametrize("path", [path for path in HOT_ROUTES if path.endswith("/")])
 def test_each_hot_route_is_a_view_too_and_wants_the_same_scope(path):
     view = resolve(path).func.view_class
 

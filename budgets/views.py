@@ -1,15 +1,20 @@
 """The API's routes for authorizations, holds and budgets."""
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +25,7 @@ from accounts.authentication import token_of
 from accounts.errors import ApiError
 from accounts.models import AccessToken, Scope
 from budgets import authorize, ledger
+from budgets.blocks import blocks
 from budgets.models import Budget
 from budgets.serializers import BudgetSerializer, as_json
 from budgets.standing import standings
@@ -89,6 +95,51 @@ class HoldView(APIView):
         if not authorize.release(str(hold_id), token=token_of(request), now=timezone.now()):
             raise Http404
         return Response(status=204)
+
+
+BLOCKS = inline_serializer(
+    "Blocks",
+    {
+        "blocks": inline_serializer(
+            "Block",
+            {
+                "scope": serializers.ChoiceField(choices=Budget.Scope.choices),
+                "key": serializers.CharField(
+                    help_text="Slug, tag or identifier of what may not spend."
+                ),
+                "workspace": serializers.CharField(
+                    allow_null=True, help_text="Slug of the workspace that it is in."
+                ),
+                "reason": serializers.CharField(),
+                "budget_id": serializers.IntegerField(
+                    allow_null=True, help_text="Null where the API key itself is disabled."
+                ),
+                "resets_at": serializers.DateTimeField(allow_null=True),
+            },
+            many=True,
+        )
+    },
+)
+
+
+class BlocksView(APIView):
+    """What is paused, for gateways that cannot ask before every call."""
+
+    scopes = {"GET": Scope.AUTHORIZE}
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("If-None-Match", location="header", description="The last ETag.")
+        ],
+        responses={200: BLOCKS, 304: None},
+        summary="List what is paused",
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        reach = reach_of_token(token_of(request))
+        body = msgspec.json.encode({"blocks": blocks(reach, now=timezone.now())})
+        etag = quote_etag(hashlib.sha256(body).hexdigest())
+        answer = HttpResponse(body, content_type="application/json", headers={"ETag": etag})
+        return get_conditional_response(request._request, etag=etag, response=answer) or answer
 
 
 class BudgetsView(APIView):

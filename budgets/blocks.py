@@ -44,7 +44,7 @@ WHERE k.disabled_at IS NOT NULL AND w.id = ANY(%(workspaces)s) ORDER BY w.slug, 
 
 def blocks(reach: Reach, *, now: datetime) -> list[dict[str, Any]]:
     """What of the reach may not spend now; in a stable order, so that equal answers are equal."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "now": now,
         "accounts": reach.account_ids,
         "workspaces": reach.workspace_ids,

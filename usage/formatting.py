@@ -36,8 +36,8 @@ def exact_money(value: Decimal | None) -> str:
     """Every digit that is stored."""
     if value is None:
         return "unknown"
-    whole, _, decimals = f"{value:f}".partition(".")
-    return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+    whole, _, decimals = f"{abs(value):f}".partition(".")
+    return f"{'-' if value < 0 else ''}${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def change_of_money(value: Decimal | None) -> str:

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from accounts.models import Account, ApiKey, Member, Project, Workspace
+from accounts.models import AccessToken, Account, ApiKey, Member, Project, Workspace
 from usage.pricing import patterns
 from usage.pricing.meters import METERS
 from usage.pricing.names import provider_key
@@ -109,6 +109,9 @@ class QuarantinedRow(models.Model):
         DISCARDED = "discarded"
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    token = models.ForeignKey(
+        AccessToken, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     received_at = models.DateTimeField()
     source = models.CharField(max_length=20)
     index = models.PositiveIntegerField(help_text="Its place in the batch, from 0.")

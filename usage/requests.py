@@ -29,6 +29,12 @@ from usage.reports.question import (
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 
+# A request that succeeded and whose use nobody reported: it is stored as zeros without a cost.
+UNMEASURED = (
+    "l.cost IS NULL AND l.ceiling_cost = 0 AND l.meters IS NULL"
+    " AND greatest(l.input, l.cache_read, l.cache_write_5m, l.cache_write_1h, l.output) = 0"
+)
+
 # Column of a list -> SQL over the log `l` and the names joined to it
 FIELDS: dict[str, str] = {
     "request_id": "l.request_id",
@@ -52,11 +58,12 @@ FIELDS: dict[str, str] = {
     "error_type": "l.error_type",
     "service_tier": "l.service_tier",
     "streamed": "l.streamed",
-    "input_tokens": "l.input + l.cache_read + l.cache_write_5m + l.cache_write_1h",
+    "input_tokens": f"CASE WHEN NOT ({UNMEASURED}) THEN"
+    " l.input + l.cache_read + l.cache_write_5m + l.cache_write_1h END",
     "cache_read_tokens": "l.cache_read",
     "cache_write_tokens": "l.cache_write_5m",
     "cache_write_1h_tokens": "l.cache_write_1h",
-    "output_tokens": "l.output",
+    "output_tokens": f"CASE WHEN NOT ({UNMEASURED}) THEN l.output END",
     "reasoning_tokens": "l.reasoning",
     "latency_ms": "l.latency_ms",
     "time_to_first_token_ms": "l.time_to_first_token_ms",

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from import_export import fields
 from import_export.widgets import SimpleArrayWidget, Widget
 
@@ -24,6 +25,12 @@ from usage.pricing.ratecard import PRICES_VERSION, normal_tier
 PLACES = 12
 LARGEST_PRICE = Decimal(10) ** 12
 NUMBERS_OF_UNITS = {"each": 1, "thousand": 1_000, "million": 1_000_000}
+
+
+TOLD_TWICE = (
+    "An earlier row of this file has the same model, account, meter, threshold, tier and "
+    "beginning. Keep one of them."
+)
 
 
 def text_of(value: Any) -> str:
@@ -228,6 +235,7 @@ class PriceResource(ScopedResource):
         super().__init__(**kwargs)
         self.fields["account"].widget.lists = kwargs.get("lists", False)
         self.book: dict[changes.Identity, list[Price]] = {}
+        self.told: set[tuple[changes.Identity, datetime]] = set()  # by rows of this file
 
     def get_queryset(self) -> Any:
         return Price.objects.all()
@@ -246,8 +254,13 @@ class PriceResource(ScopedResource):
         accounts = Account.objects.filter(pk__in=self.ids["accounts"] or [])
         self.fields["account"].widget.known = {account.slug: account for account in accounts}
         self.book = changes.by_identity(Price.objects.exclude(status=Price.Status.DISCARDED))
+        self.told = set()
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        unknown = [name for name in row if name and name not in self.Meta.fields]
+        if unknown:  # a misspelt account would make a contract rate a list price
+            columns = ", ".join(self.Meta.fields)
+            raise ValidationError({unknown[0]: f"There is no such column: there are {columns}."})
         for name in self.Meta.fields:  # a column that is not there is empty, and no way around
             row.setdefault(name, "")
 
@@ -293,6 +306,10 @@ class PriceResource(ScopedResource):
         instance.full_clean(
             exclude=("priced_model", "account"), validate_unique=False, validate_constraints=False
         )
+        about = (changes.identity(instance), instance.valid_from)
+        if about in self.told:
+            raise ValidationError({"valid_from": TOLD_TWICE})
+        self.told.add(about)
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
         if new:

@@ -111,6 +111,18 @@ class AccountAdmin(ArchivableAdmin):
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else dict(self.prepopulated_fields)
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Of the books also from which day to which: whoever reopens them is to be found."""
+        message = super().construct_change_message(request, form, formsets, add)
+        if add or "books_closed_until" not in form.changed_data:
+            return message
+        before = form.initial.get("books_closed_until") or "open"
+        after = form.cleaned_data["books_closed_until"] or "open"
+        dates = {"name": "the books, closed until", "object": f"{before} → {after}"}
+        return [*message, {"changed": {**dates, "fields": ["Books closed until"]}}]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The zone decides where days are cut, and thereby every sum that is kept."""
         always = super().get_readonly_fields(request, obj)

@@ -159,6 +159,21 @@ def test_every_problem_of_a_row_is_said_at_once(people):
     }
 
 
+def test_two_rows_about_the_same_price_are_not_both_taken(people):
+    result = bring({}, {"unit_price": "4"})
+
+    assert "Keep one of them." in problems(result)["valid_from"]
+
+
+def test_a_column_that_is_misspelt_is_refused(people):
+    rows = file_of({})
+    rows.headers = [name.replace("account", "acount") for name in rows.headers]
+
+    result = PriceResource(lists=True, accounts=[]).import_data(rows)
+
+    assert "There is no such column" in problems(result)["acount"]
+
+
 def test_list_prices_are_for_platform_staff(people):
     result = bring({}, lists=False, accounts=(people.acme.pk,))
 

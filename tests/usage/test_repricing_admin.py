@@ -280,6 +280,18 @@ def close_books(client, account, **more):
     return account.books_closed_until
 
 
+def test_who_reopens_the_books_is_found_with_the_days(client, people):
+    client.force_login(people.owner)
+    close_books(client, people.acme)
+    close_books(client, people.acme, books_closed_until="")
+
+    entries = LogEntry.objects.order_by("action_time", "pk")
+    closed, reopened = [entry.get_change_message() for entry in entries]
+
+    assert "open → 2026-11-01" in closed
+    assert "2026-11-01 → open" in reopened
+
+
 @pytest.mark.parametrize(
     ("who", "may"), [("owner", True), ("accountant", True), ("manager", False), ("viewer", False)]
 )

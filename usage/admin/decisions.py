@@ -32,7 +32,7 @@ def approve(request: HttpRequest, ids: Iterable[int], *, from_today: bool = Fals
         )
     if decision.repeated:
         messages.info(
-            request, f"{counted(decision.repeated)} said what was approved already, and are gone."
+            request, f"{counted(decision.repeated)} dropped, for saying what is approved already."
         )
     if decision.clashing:
         messages.warning(

@@ -161,7 +161,7 @@ class PriceAdmin(ScopedAdmin, ScopedImportExport):
     @display(description="price", ordering="unit_price")
     def rate(self, price: Price) -> str:
         unit = "each" if price.per == 1 else f"per {price.get_per_display()}"
-        rate = f"{formatting.money(price.unit_price)} {unit}"
+        rate = f"{formatting.exact_money(price.unit_price)} {unit}"
         if price.from_input_tokens:
             rate += f" above {formatting.compact(price.from_input_tokens)} input tokens"
         return rate

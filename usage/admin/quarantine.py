@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -68,10 +69,7 @@ class QuarantinedRowAdmin(ScopedAdmin):
 
     @display(description="reason")
     def reason(self, row: QuarantinedRow) -> str:
-        return " ".join(
-            f"{error['field']}: {error['message']}" if error.get("field") else error["message"]
-            for error in row.errors
-        )
+        return in_words(row.errors)
 
     @display(
         description="state",
@@ -87,8 +85,12 @@ class QuarantinedRowAdmin(ScopedAdmin):
 
     @admin.action(description="Discard", permissions=["change"])
     def discard_chosen(self, request: HttpRequest, queryset: QuerySet[QuarantinedRow]) -> None:
-        chosen = self.changeable(request, queryset)
-        number = chosen.update(state=QuarantinedRow.State.DISCARDED)
+        chosen = list(self.changeable(request, queryset).defer("body"))
+        waiting = QuarantinedRow.objects.filter(
+            pk__in=[row.pk for row in chosen], state=QuarantinedRow.State.WAITING
+        )
+        number = waiting.update(state=QuarantinedRow.State.DISCARDED)
+        write_down(request, chosen, "Discarded.")
         messages.success(request, f"{number} discarded.")
 
     @action(description="Save and send again", permissions=["decide"])
@@ -108,6 +110,8 @@ class QuarantinedRowAdmin(ScopedAdmin):
 
     def send(self, request: HttpRequest, rows: list[QuarantinedRow]) -> None:
         problems = [(row, why) for row in rows if (why := what_is_wrong_with(row))]
+        waiting = {row.pk for row, _ in problems}
+        write_down(request, [row for row in rows if row.pk not in waiting], "Recorded.")
         if recorded := len(rows) - len(problems):
             messages.success(request, f"{recorded} recorded.")
         for row, why in problems[:SHOWN_PROBLEMS]:
@@ -116,9 +120,22 @@ class QuarantinedRowAdmin(ScopedAdmin):
             messages.error(request, f"{len(problems) - SHOWN_PROBLEMS} more cannot be recorded.")
 
 
+def in_words(errors: list[dict[str, str]]) -> str:
+    return " ".join(
+        f"{error['field']}: {error['message']}" if error.get("field") else error["message"]
+        for error in errors
+    )
+
+
+def write_down(request: HttpRequest, rows: list[QuarantinedRow], what: str) -> None:
+    """In each row's history, who decided it."""
+    if rows:
+        LogEntry.objects.log_actions(request.user.pk or 0, rows, CHANGE, change_message=what)
+
+
 def what_is_wrong_with(row: QuarantinedRow) -> str:
     """Send the row again; why it could not be recorded, or nothing."""
     try:
-        return " ".join(error["message"] for error in send_again(row, now=timezone.now()))
+        return in_words(send_again(row, now=timezone.now()))
     except CannotBeSentAgain as error:
         return str(error)

@@ -13,7 +13,9 @@ import msgspec
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from accounts.access import narrowed_to
 from accounts.directory import safe_identifier
+from accounts.models import AccessToken
 from usage.ingest import litellm
 from usage.ingest.schema import UNDECODABLE, RowError
 
@@ -59,28 +61,37 @@ Values = tuple[Any, ...]  # of a row of the quarantine, its digest last
 # The same row sent again is counted, not kept twice; what was discarded stays discarded.
 KEEP = """
 INSERT INTO usage_quarantinedrow
-    (account_id, received_at, source, index, request_id, errors, body, digest, times_sent, state)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 1, 'waiting')
+    (account_id, token_id, received_at, source, index, request_id, errors, body, digest,
+     times_sent, state)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 1, 'waiting')
 ON CONFLICT (account_id, digest) DO UPDATE
     SET times_sent = usage_quarantinedrow.times_sent + 1, received_at = EXCLUDED.received_at
 """
 
 
 def values_of(
-    rejected: Sequence[Rejected], *, account_id: int, source: str, received_at: datetime
+    rejected: Sequence[Rejected],
+    *,
+    account_id: int,
+    token: AccessToken | None,
+    source: str,
+    received_at: datetime,
 ) -> list[Values]:
-    """What is kept of one call's bad rows."""
+    """What is kept of one call's bad rows. Sent again they go where the call's token may go."""
     kept = KEPT.get(source, bytes)
+    # The same row of callers with other workspaces is another row.
+    place = str(sorted(narrowed_to(token)) if token else []).encode()
     return [
         (
             account_id,
+            token.pk if token else None,
             received_at,
             source,
             row.index,
             (row.request_id or "").replace("\x00", "")[:200],
             Jsonb([row.error.as_dict()]),
             kept(row.body).decode("utf-8", "replace").replace("\x00", "\ufffd"),
-            hashlib.sha256(row.body).hexdigest(),
+            hashlib.sha256(place + row.body).hexdigest(),
         )
         for row in rejected
     ]

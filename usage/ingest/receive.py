@@ -54,7 +54,7 @@ def receive(
     """Record what can be recorded and quarantine the rest, in one commit."""
     resolve = resolver(account, token, now=now)
     rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
-    recorded = commit(account.pk, Call(rows, rejected, source, now))
+    recorded = commit(account.pk, Call(rows, rejected, source, token, now))
     return Received(recorded.accepted, recorded.duplicates, rejected)
 
 
@@ -65,12 +65,14 @@ class Call:
     rows: list[Row]
     rejected: list[Rejected]
     source: str
+    token: AccessToken | None
     received_at: datetime
 
     def set_aside(self, account_id: int) -> list[Values]:
         return values_of(
             self.rejected,
             account_id=account_id,
+            token=self.token,
             source=self.source,
             received_at=self.received_at,
         )

@@ -23,7 +23,7 @@ def send_again(row: QuarantinedRow, *, now: datetime) -> list[dict[str, str]]:
     decode = DECODERS.get(row.source)
     if decode is None:
         raise CannotBeSentAgain(f"Rows from {row.source} cannot be sent again from here.")
-    resolve = resolver(row.account, None, now=row.received_at)
+    resolve = resolver(row.account, row.token, now=row.received_at)
     rows, rejected = read([row.body.encode()], decode=decode, resolve=resolve)
     if rejected:
         errors = [found.error.as_dict() for found in rejected]

@@ -79,14 +79,14 @@ def verdict_of(stored: Decimal | None, computed: Decimal) -> str:
 def quantities_of(row: Mapping[str, Any]) -> dict[str, int]:
     """The quantities by meter of a row as lists give it; a failed request is no charged request."""
     quantities = {
-        "input": row["input_tokens"]
+        "input": (row["input_tokens"] or 0)
         - row["cache_read_tokens"]
         - row["cache_write_tokens"]
         - row["cache_write_1h_tokens"],
         "cache_read": row["cache_read_tokens"],
         "cache_write_5m": row["cache_write_tokens"],
         "cache_write_1h": row["cache_write_1h_tokens"],
-        "output": row["output_tokens"],
+        "output": row["output_tokens"] or 0,
         "reasoning": row["reasoning_tokens"],
         **(row["meters"] or {}),
     }

@@ -164,7 +164,7 @@ def test_calls_that_are_stored_together_set_bad_rows_aside_in_one_order(acme):
     def writes(seed: int) -> None:
         for round in range(10):
             rows = random.Random(seed * 100 + round).sample(bad, len(bad))
-            store(acme.pk, [Call([], [row], "native", NOW) for row in rows])
+            store(acme.pk, [Call([], [row], "native", None, NOW) for row in rows])
 
     at_once(*[partial(writes, seed) for seed in range(WRITERS)])
 

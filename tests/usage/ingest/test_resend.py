@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NOW, log, post
+from accounts.tokens import issue
+from tests.factories import NOW, log, native, post
 from tests.usage.ingest.recorded import EVENTS
 from usage.ingest.resend import CannotBeSentAgain, send_again
 from usage.models import QuarantinedRow
@@ -64,3 +65,15 @@ def test_a_source_without_rows_cannot_be_sent_again(account):
 
     with pytest.raises(CannotBeSentAgain, match="elsewhere"):
         send_again(QuarantinedRow.objects.get(), now=NOW)
+
+
+def test_a_row_goes_where_the_token_that_it_came_with_may_go(
+    account, workspace, colleagues_workspace
+):
+    token, _ = issue(account=account, name="research", scopes=["ingest"], workspaces=[workspace])
+    post(account, native(request_id="bad", input_tokens="x"), token=token)
+    row = QuarantinedRow.objects.get()
+    row.body = row.body.replace('"x"', "7")
+
+    assert send_again(row, now=NOW) == []
+    assert [stored["workspace"] for stored in log()] == [workspace.slug]

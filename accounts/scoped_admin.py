@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import HttpRequest
@@ -92,7 +93,10 @@ class ScopedAdmin(ModelAdmin):
         if obj is None:
             return self.reaches_any(request, right)
         pk = obj.pk if isinstance(obj, Model) else obj
-        return self.reachable(request, right).filter(pk=pk).exists()
+        try:
+            return self.reachable(request, right).filter(pk=pk).exists()
+        except (ValueError, ValidationError):
+            return False  # an address may say anything
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

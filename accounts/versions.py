@@ -28,23 +28,24 @@ class Versioned(Generic[T]):
     def __init__(self, name: str, load: Callable[[], T]) -> None:
         self.name = name
         self.load = load
-        self.version: int | None = None
         self.checked_at = 0.0
-        self.value: T
+        # Both in one, so that of two threads that load neither leaves its value under the other's
+        # version.
+        self.loaded: tuple[int, T] | None = None
 
     def get(self) -> T:
         now = time.monotonic()
-        if self.version is None or now - self.checked_at >= CHECK_EVERY_SECONDS:
+        loaded = self.loaded
+        if loaded is None or now - self.checked_at >= CHECK_EVERY_SECONDS:
             version = self._current()
-            if version != self.version:
-                self.value = self.load()
-                self.version = version
+            if loaded is None or version != loaded[0]:
+                loaded = self.loaded = version, self.load()
             self.checked_at = now
-        return self.value
+        return loaded[1]
 
     def forget(self) -> None:
         """Make the value anew at the next use (after a change in this very process)."""
-        self.version = None
+        self.loaded = None
 
     def _current(self) -> int:
         row = CacheVersion.objects.filter(name=self.name).values_list("version", flat=True).first()

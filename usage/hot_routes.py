@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+T = TypeVar("T")
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
 
@@ -125,22 +126,33 @@ FAILED = {
 
 
 def answer(route: HotRoute, environ: Environ) -> Any:
-    # Read first, whoever asks: what is left of a body would be taken for the next request.
-    body = body_of(environ)
     recycle_connection()
+    # Before the body is read, which may never come: a thread waits for no stranger's.
+    twice(lambda: token_of(route, environ, now=timezone.now()))
+    body = body_of(environ)
+    return twice(lambda: answer_once(route, environ, body))
+
+
+def twice(call: Callable[[], T]) -> T:
+    """The database may only have been restarted since this thread connected to it."""
     try:
-        return answer_once(route, environ, body)
+        return call()
     except (OperationalError, InterfaceError):
-        # The database may only have been restarted since this thread connected to it.
         connection.close()
-        return answer_once(route, environ, body)
+        return call()
+
+
+def token_of(route: HotRoute, environ: Environ, *, now: datetime) -> AccessToken:
+    """The caller's token, if it has the scope. Raises AuthenticationFailed, PermissionDenied."""
+    token = remembered_token(environ["HTTP_AUTHORIZATION"], now=now)
+    if route.scope not in token.scopes:
+        raise PermissionDenied(f"This access token lacks the scope {route.scope.value!r}.")
+    return token
 
 
 def answer_once(route: HotRoute, environ: Environ, body: bytes) -> Any:
     now = timezone.now()
-    token = remembered_token(environ["HTTP_AUTHORIZATION"], now=now)
-    if route.scope not in token.scopes:
-        raise PermissionDenied(f"This access token lacks the scope {route.scope.value!r}.")
+    token = token_of(route, environ, now=now)
     encoding = environ.get("HTTP_CONTENT_ENCODING", "")
     return route.answer(
         Posted(

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest, QueryDict
 
 from accounts.access import Reach
@@ -25,7 +27,7 @@ class RepricingForm(forms.Form):
     through = forms.DateField()
     which = forms.ChoiceField(choices=WHICH)
     workspaces = forms.ModelMultipleChoiceField(Workspace.objects.none(), required=False)
-    models = forms.ModelMultipleChoiceField(LlmModel.objects.all(), required=False)
+    models = forms.ModelMultipleChoiceField(LlmModel.objects.none(), required=False)
     reason = forms.CharField(required=False, max_length=2000)
 
     def __init__(self, *args: Any, accounts: list[Account], shown: Account, **more: Any) -> None:
@@ -35,6 +37,8 @@ class RepricingForm(forms.Form):
         cast(forms.ChoiceField, self.fields["account"]).choices = [(a, a) for a in self.accounts]
         workspaces = cast(forms.ModelMultipleChoiceField, self.fields["workspaces"])
         workspaces.queryset = shown.workspaces.all()
+        models = cast(forms.ModelMultipleChoiceField, self.fields["models"])
+        models.queryset = models_in(shown)
 
     def clean_account(self) -> Account:
         return self.accounts[self.cleaned_data["account"]]
@@ -44,6 +48,8 @@ class RepricingForm(forms.Form):
         first, through = given.get("first"), given.get("through")
         if first and through and through < first:
             self.add_error("through", "The last day is before the first.")
+        if through == date.max:  # it has no day after it
+            self.add_error("through", "Name an earlier day.")
         return given
 
     def shown(self, name: str) -> str:
@@ -84,10 +90,10 @@ def initial_for(request: HttpRequest, accounts: list[Account], *, now: datetime)
     if again and again.account == shown:
         initial |= same_as(again)
     if price:
-        initial |= touched_by(price, initial["first"], initial["through"])
+        initial |= touched_by(price, shown, initial["first"], initial["through"])
     if names := [name for name in asked.getlist("model") if "\x00" not in name]:
         initial["models"] = list(
-            LlmModel.objects.filter(name__in=names).values_list("pk", flat=True)
+            models_in(shown).filter(name__in=names).values_list("pk", flat=True)
         )
     given = {
         "first": asked.get("from"),
@@ -122,10 +128,24 @@ def same_as(repricing: Repricing) -> dict[str, Any]:
     }
 
 
-def touched_by(price: Price, first: date, through: date) -> dict[str, Any]:
+# Names tell much: nobody is offered, or told, those of another account's models.
+USED = """
+SELECT model_id FROM usage_day_model WHERE workspace_id = ANY(%s)
+UNION SELECT model_id FROM usage_requestlog WHERE batch_id = ANY(ARRAY(
+    SELECT batch_id FROM usage_batch WHERE workspace_id = ANY(%s))) AND workspace_id = ANY(%s)
+"""
+
+
+def models_in(account: Account) -> QuerySet[LlmModel]:
+    """The models that the account's requests went to."""
+    workspaces = list(account.workspaces.values_list("pk", flat=True))
+    return LlmModel.objects.filter(pk__in=RawSQL(USED, [workspaces] * 3))  # noqa: S611 (a constant)
+
+
+def touched_by(price: Price, account: Account, first: date, through: date) -> dict[str, Any]:
     """The models that go by the price, in the days that it holds, with and without a cost."""
     card = compile_rate_card([price])
-    models = LlmModel.objects.values_list("pk", "name")
+    models = models_in(account).values_list("pk", "name")
     touched = [pk for pk, name in models if card.entry(price.priced_model.provider, name)]
     return {
         # A day more on either side: which day a moment is in, the account's zone decides.
@@ -156,8 +176,10 @@ def models_of(account: Account, chosen: set[str], *, now: datetime) -> list[dict
     ).rows
     rows = [row | {"chosen": str(row["model_id"]) in chosen} for row in found]
     known = {str(row["model_id"]) for row in found}
-    for model in LlmModel.objects.filter(pk__in=[pk for pk in chosen - known if pk.isdecimal()]):
-        rows.append({"model_id": model.pk, "model": model.name, "chosen": True})
+    others = [pk for pk in chosen - known if pk.isdecimal() and len(pk) < 10]
+    for model in models_in(account).filter(pk__in=others):
+        unknown = dict.fromkeys(("requests", "unpriced_requests", "cost"))
+        rows.append(unknown | {"model_id": model.pk, "model": model.name, "chosen": True})
     return sorted(rows, key=lambda row: not row["chosen"])
 
 

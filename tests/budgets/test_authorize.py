@@ -1,10 +1,13 @@
 """The decision: caps at every level, the same answer when asked again, holds that end."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import AccessToken, ApiKey, Project, Workspace
@@ -222,3 +225,42 @@ def test_a_failed_attempt_leaves_the_hold_to_its_fallback(
     assert held() == [2]
     log(id="y", status="success")
     assert held() == [0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_id_at_once_under_other_counters_passes_no_hard_budget_by(
+    make_budget, ask, workspace: Workspace
+):
+    """Answered with the other one's hold, it would hold nothing where it will be spent."""
+    projects = [Project.objects.create(workspace=workspace, tag=tag) for tag in ("one", "two")]
+    for project in projects:
+        make_budget(name=project.tag, scope="project", project=project, hard=True)
+    asks = [{"request_id": "r", "max_cost": cost, "project": p.tag}
+            for cost, p in zip(("0.1", "5"), projects, strict=True)]  # fmt: skip
+
+    def meanwhile():
+        try:
+            with pytest.raises(OperationalError):  # whoever asks tries again
+                ask(asks[1])
+            return ask(asks[1])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            ask(asks[0])
+            other = pool.submit(meanwhile)
+            wait_for_a_lock()
+        (answer,) = other.result()
+
+    assert answer["allowed"]
+    assert held() == [0, 5]
+
+
+def wait_for_a_lock():
+    for _ in range(500):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)

@@ -167,6 +167,25 @@ def test_a_body_that_is_cut_off_is_refused_and_nothing_is_stored(account, worksp
     assert not RequestLog.objects.exists()
 
 
+class NeverComing:
+    """A body that nobody sends."""
+
+    def read(self, size: int) -> bytes:
+        pytest.fail("the body was waited for")
+
+
+@pytest.mark.parametrize("token", ["Bearer tb_nobody_knows", "Basic x", "scope"])
+def test_a_strangers_body_is_not_waited_for(account, token):
+    if token == "scope":
+        token = authorized(account, "read")["HTTP_AUTHORIZATION"]
+
+    status, _ = post(
+        REQUESTS, b"", CONTENT_LENGTH="9", HTTP_AUTHORIZATION=token, **{"wsgi.input": NeverComing()}
+    )
+
+    assert status in (401, 403)
+
+
 def failing(error: Exception) -> HotRoutes:
     def answer(call: Posted) -> None:
         raise error

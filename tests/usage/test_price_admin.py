@@ -364,3 +364,9 @@ def test_a_contract_rate_bills_the_next_requests_in_another_process(client, live
 
     # 1,000 tokens in at $1 instead of $2.50 a million, 100 out at $10 as before
     wait_until(lambda: post(f"after-{time.monotonic()}") == Decimal("0.002"), 5)
+
+
+def test_an_address_that_names_no_row_leads_nowhere(client, people):
+    client.force_login(people.owner)
+
+    assert client.get("/admin/usage/price/none/change/").status_code in (302, 403, 404)

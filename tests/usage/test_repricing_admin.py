@@ -194,6 +194,26 @@ def test_a_link_offers_its_account_and_model(client, people):
     assert [row["model"] for row in page.context["models"] if row["chosen"]] == ["gpt-4o"]
 
 
+def test_a_link_offers_a_model_that_the_account_has_not_used_lately(client, people):
+    long_ago = "2026-01-15T12:00:00Z"
+    post(people.acme, native(model="of-last-year", occurred_at=long_ago), now=timezone.now())
+    client.force_login(people.accountant)
+
+    page = client.get(f"{NEW}?account=acme&model=of-last-year")
+
+    assert page.status_code == 200
+    assert [row["model"] for row in page.context["models"] if row["chosen"]] == ["of-last-year"]
+
+
+def test_the_last_day_that_there_is_is_refused_in_words(client, people):
+    client.force_login(people.accountant)
+
+    page = asked(client, through="9999-12-31")
+
+    assert page.status_code == 200
+    assert "Name an earlier day." in page.content.decode()
+
+
 def test_a_price_offers_what_it_touches(client, people):
     price = Price.objects.get(meter="cache_read")
     Price.objects.filter(pk=price.pk).update(valid_from=timezone.now() - timedelta(5))
@@ -344,3 +364,17 @@ def test_the_command_says_what_is_wrong(people):
     ):
         with pytest.raises(CommandError, match=why):
             command(*arguments)
+
+
+def test_the_names_of_another_accounts_models_are_neither_told_nor_taken(client, people):
+    post(people.acme, native(model="acme-secret"), now=timezone.now())
+    other = LlmModel.objects.create(name="globex-secret")
+    client.force_login(people.owner)
+
+    offered = client.get(f"{NEW}?account=acme&model=globex-secret").content.decode()
+    form = {"account": "acme", "first": "2026-11-01", "through": "2026-11-20", "which": "all"}
+    answer = client.post(NEW, form | {"models": [other.pk]}).content.decode()
+
+    assert "globex-secret" not in offered.replace("model=globex-secret", "")
+    assert "globex-secret" not in answer
+    assert not Repricing.objects.exists()

@@ -184,7 +184,8 @@ def moment(occurred_at: datetime | float | None, *, now: datetime) -> datetime:
         raise RowError(
             "occurred_at", f"{when.isoformat()} is before 2015 or more than a day in the future."
         )
-    return when
+    # PostgreSQL knows no offset of 16 hours or more; RFC 3339 does.
+    return when.astimezone(UTC)
 
 
 def milliseconds(field: str, value: float | None) -> int | None:

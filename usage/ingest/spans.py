@@ -111,6 +111,7 @@ def shape_of(message: Descriptor, known: dict[str, Shape]) -> Shape:
 
 
 BYTES = 2
+LONGEST_VARINT = 70  # bits: ten bytes of seven
 SKIPPED = {1: 8, 5: 4}
 SHAPE = shape_of(ExportTraceServiceRequest.DESCRIPTOR, {})
 
@@ -156,6 +157,8 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
         return byte, at + 1
     value, shift = byte & 127, 7
     while byte >= 128:
+        if shift == LONGEST_VARINT:  # each further byte would take longer than the one before
+            raise UnreadableBody("The body is not an OTLP export request: a number has no end.")
         at += 1
         byte = body[at]
         value |= (byte & 127) << shift

@@ -107,8 +107,8 @@ def ways(tree: Any) -> int:
     number, looked = 1, 0
     for kind, within in parts(tree):
         inner = [ways(body) for body in bodies(kind, within)]
-        if kind in LOOKS_AROUND:  # never tried again, however the rest goes
-            looked += sum(inner)
+        if kind in LOOKS_AROUND:  # tried anew for each way of what stands before it, not after it
+            looked += number * sum(inner)
         else:
             number *= sum(inner) if kind is kinds.BRANCH else choices(kind, within) * prod(inner)
     return number + looked

@@ -22,6 +22,8 @@ PRICES_VERSION = "prices"
 ATTO = 10**18
 STORED_UNIT = 10**8  # attodollars in the 1e-10 dollars that a stored cost is a multiple of
 
+MOST_FOUND = 10_000  # names whose entry is remembered
+
 STANDARD_TIERS = frozenset({"", "default", "standard", "auto", "on_demand"})
 TIER_ALIASES = {"fast": "priority"}
 
@@ -116,9 +118,14 @@ class RateCard:
 
     def entry(self, provider: str | None, model: str) -> Entry | None:
         key = (provider, model)
-        if key not in self.found:
-            self.found[key] = self._search(provider, model)
-        return self.found[key]
+        try:
+            return self.found[key]
+        except KeyError:
+            found = self._search(provider, model)
+        if len(self.found) >= MOST_FOUND:  # callers choose the names that they ask about
+            self.found.clear()
+        self.found[key] = found
+        return found
 
     def _search(self, provider: str | None, model: str) -> Entry | None:
         for asked in providers_to_ask(provider):

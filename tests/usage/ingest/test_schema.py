@@ -127,6 +127,10 @@ def test_a_time_is_a_moment_or_unix_seconds_or_now(sent, when):
     assert accepted(occurred_at=sent) == when
 
 
+def test_an_offset_that_the_database_does_not_know_is_a_moment_too():
+    assert accepted(occurred_at="2026-11-21T08:00:00+20:00").isoformat() == NOW.isoformat()
+
+
 def test_clocks_may_be_a_day_ahead():
     assert moment(NOW + timedelta(days=1), now=NOW) == NOW + timedelta(days=1)
     with pytest.raises(RowError):

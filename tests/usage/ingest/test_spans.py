@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -190,6 +191,17 @@ def test_tiny_messages_are_counted_before_they_take_memory(monkeypatch):
         read(as_protobuf(*many), as_json=False)
     with pytest.raises(BodyTooLarge):
         read(as_json(*many), as_json=True)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x98\x06", b"\x0a"], ids=["tag", "value", "length"])
+def test_megabytes_of_one_number_are_refused_at_once(head):
+    body = head + b"\xff" * 2 * spans.SMALL + b"\x01"
+
+    began = time.process_time()
+    with pytest.raises(UnreadableBody):
+        read(body, as_json=False)
+
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("tiny", [b"\x12\x00", b"\x12\x02\x6a\x00", b"\x12\x02\x4a\x00"])

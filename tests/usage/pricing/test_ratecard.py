@@ -7,6 +7,7 @@ import pytest
 
 from tests.factories import NOW, make_price, package_card, unsaved_model
 from usage.models import PricedModel
+from usage.pricing import ratecard
 from usage.pricing.ratecard import (
     RateCard,
     Unpriced,
@@ -230,3 +231,14 @@ def test_a_line_names_the_price_that_it_was_charged_by():
     )
 
     assert (line.meter, line.quantity, line.rate.price_id) == ("input", 5, 77)
+
+
+def test_names_that_callers_make_up_are_not_remembered_without_end(monkeypatch):
+    monkeypatch.setattr(ratecard, "MOST_FOUND", 10)
+    card = compile_rate_card([make_price("input", "1")])
+
+    for number in range(25):
+        assert card.entry("openai", f"made-up-{number}") is None
+
+    assert len(card.found) <= 10
+    assert card.entry("openai", "gpt-4o") is card.entry("openai", "gpt-4o")

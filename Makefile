@@ -12,7 +12,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CHECK_ENV := env -u DATABASE_URL TOKENBOOK_DATA=.venv/no-data \
 	SECRET_KEY=for-checks-only-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF
 
-.PHONY: run test check format bench lock clean environment test-environment browser
+.PHONY: run test check format bench lock clean environment test-environment bench-environment \
+	browser
 
 # What `manage.py up` does too, after a second of loading Django for nothing.
 run: environment
@@ -34,7 +35,7 @@ format: test-environment
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: test-environment
+bench: bench-environment
 	@for script in bench/[a-z]*.py; do \
 		$(PY) -m "bench.$$(basename "$$script" .py)" || exit 1; done
 
@@ -46,6 +47,9 @@ lock: environment
 	$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--no-header --constraints requirements.txt --output-file tests/requirements.txt \
 		--group dev
+	$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--no-header --constraints requirements.txt --constraints tests/requirements.txt \
+		--output-file bench/requirements.txt --group bench
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
@@ -63,6 +67,12 @@ test-environment: environment
 		echo "Installing tests/requirements.txt ..." && \
 		$(PIP) install --require-hashes -r tests/requirements.txt && \
 		cp tests/requirements.txt .venv/tests-requirements.txt; }
+
+bench-environment: test-environment
+	@cmp -s bench/requirements.txt .venv/bench-requirements.txt || { \
+		echo "Installing bench/requirements.txt ..." && \
+		$(PIP) install --require-hashes -r bench/requirements.txt && \
+		cp bench/requirements.txt .venv/bench-requirements.txt; }
 
 $(PY):
 	@$(if $(FOUND),$(FOUND) -m venv .venv,$(error $(TOO_OLD)))

@@ -8,6 +8,8 @@ class BudgetsConfig(AppConfig):
         from budgets import ledger
         from usage.ingest.record import on_recorded
         from usage.pricing.reprice import on_repriced
+        from usage.rollups.recut import on_recut
 
         on_recorded.append(ledger.move)
         on_repriced.append(ledger.move_repriced)
+        on_recut.append(ledger.recount_recut)

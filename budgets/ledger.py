@@ -11,12 +11,14 @@ from django.db import connection, transaction
 
 from accounts.access import Reach
 from accounts.models import Account, Workspace
+from budgets.counting import CONSUMED
 from budgets.models import Budget, BudgetPeriod
 from usage.ingest.resolve import Row
 from usage.pricing.day_bill import Moved
 from usage.pricing.ratecard import dollars
 from usage.reports.question import Filter, Question
 from usage.reports.run import ask
+from usage.rollups.recut import Recut
 
 COUNTER_LOCK = 7_100_002  # as in budgets_move()
 FAILED_FROM = 400  # HTTP status
@@ -179,6 +181,82 @@ def recount(budget: Budget, *, now: datetime) -> None:
     for period in budget.periods.select_for_update().order_by("start_on"):
         spent, estimated = counted(budget, period.start_on, period.end_on, now=now)
         BudgetPeriod.objects.filter(pk=period.pk).update(spent=spent, estimated=estimated)
+
+
+# A day earlier than it was counted from may be today in another zone.
+COUNT_FROM_TODAY = """
+UPDATE budgets_budget SET counted_from = budgets_period_start(period, %(today)s)
+WHERE account_id = %(account)s AND counted_from > budgets_period_start(period, %(today)s)
+"""
+
+# As a decision does, which may be making the same: before any counter is locked, so that nobody
+# waits in a circle.
+OPEN_TODAY = """
+INSERT INTO budgets_budgetperiod (budget_id, start_on, end_on, spent, estimated, held)
+SELECT DISTINCT b.id, s.start_on, budgets_period_end(b.period, s.start_on), 0, 0, 0
+FROM budgets_budget b CROSS JOIN unnest(%(todays)s::date[]) AS d(day)
+CROSS JOIN LATERAL (SELECT budgets_period_start(b.period, d.day) AS start_on) s
+WHERE b.account_id = %(account)s AND b.archived_at IS NULL AND s.start_on >= b.counted_from
+ON CONFLICT DO NOTHING
+"""
+
+# In the order in which everybody locks them.
+LOCK_COUNTERS = """
+SELECT p.id FROM budgets_budgetperiod p JOIN budgets_budget b ON b.id = p.budget_id
+WHERE b.account_id = %(account)s
+ORDER BY budgets_lock_rank(b.scope), p.budget_id, p.start_on FOR UPDATE OF p
+"""
+
+# What never ends has the same sum whatever its days; of the others those that hold a day since.
+RECOUNT = f"""
+WITH {CONSUMED}, wanted AS (
+    SELECT coalesce(p.budget_id, c.budget_id) AS budget_id,
+           coalesce(p.start_on, c.start_on) AS start_on,
+           coalesce(c.spent, 0) AS spent, coalesce(c.estimated, 0) AS estimated
+    FROM consumed c FULL JOIN (
+        SELECT p.budget_id, p.start_on FROM budgets_budgetperiod p
+        JOIN budgets_budget b ON b.id = p.budget_id
+        WHERE b.account_id = %(account)s AND p.start_on >= b.counted_from
+            AND p.start_on >= budgets_period_start(b.period, %(first)s)
+    ) p ON p.budget_id = c.budget_id AND p.start_on = c.start_on
+), set_right AS (
+    INSERT INTO budgets_budgetperiod AS p (budget_id, start_on, end_on, spent, estimated, held)
+    SELECT w.budget_id, w.start_on, budgets_period_end(b.period, w.start_on),
+           w.spent, w.estimated, 0
+    FROM wanted w JOIN budgets_budget b ON b.id = w.budget_id WHERE b.period <> 'total'
+    ORDER BY budgets_lock_rank(b.scope), w.budget_id, w.start_on
+    ON CONFLICT (budget_id, start_on) DO UPDATE
+        SET spent = EXCLUDED.spent, estimated = EXCLUDED.estimated
+    RETURNING p.id, p.budget_id, p.start_on, p.spent + p.estimated AS consumed
+)
+INSERT INTO budgets_alert (period_id, threshold, "limit", consumed)
+SELECT s.id, t.threshold, b."limit", s.consumed
+FROM set_right s JOIN budgets_budget b ON b.id = s.budget_id
+CROSS JOIN unnest(b.thresholds) AS t(threshold)
+WHERE b.archived_at IS NULL AND s.start_on = budgets_period_start(b.period, %(today)s)
+    AND s.consumed > 0 AND s.consumed * 100 >= b."limit" * t.threshold
+ORDER BY s.id, t.threshold
+ON CONFLICT DO NOTHING
+"""
+
+
+def recount_recut(account: Account, recut: Recut, *, now: datetime) -> None:
+    """Set the counters of all periods whose days may have changed to what the books of usage say,
+    in the caller's transaction.
+
+    Alerted is what the present periods reach; nobody wants to hear of days that are over.
+    """
+    today = now.astimezone(account.zone).date()
+    parameters: dict[str, Any] = {
+        "account": account.pk,
+        "today": today,
+        "todays": [now.astimezone(recut.old_zone).date(), today],
+        "first": recut.first_day or today,
+    }
+    lock_counters(account.pk)
+    with connection.cursor() as cursor:
+        for statement in (COUNT_FROM_TODAY, OPEN_TODAY, LOCK_COUNTERS, RECOUNT):
+            cursor.execute(statement, parameters)
 
 
 def lock_counters(account_id: int) -> None:

@@ -1,5 +1,6 @@
 """What needs a person: models without a price, rows set aside, mails that did not go out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from django.urls import reverse
 
 from budgets.models import Delivery
 from budgets.standing import Standing
+from config.models import BooksCheck
 from config.unfold import address
 from config.view import View
 from usage import formatting
@@ -17,6 +19,8 @@ from usage.reports.run import ask
 
 SHOWN_MODELS = 3
 FAILED_DAYS = 7
+BOOKS_DAYS = 2
+SHOWN_RUNS = 20
 LONGEST_NAME = 40
 
 
@@ -82,6 +86,24 @@ def failed_deliveries(view: View, budgets: list[Standing]) -> list[Item]:
             f"{address('admin:budgets_delivery_changelist')}?{query}",
         )
     ]
+
+
+def books(view: View, whose: Collection[int]) -> list[Item]:
+    """Of the accounts in view whose books are the reader's business."""
+    accounts = {account.pk: account for account in view.reach.accounts if account.pk in whose}
+    if not accounts:
+        return []
+    link = reverse("admin:books")
+    runs = BooksCheck.objects.ended().defer("differences")[:SHOWN_RUNS]
+    last = next((run for run in runs if run.covers(accounts)), None)
+    since = (last and last.started_at) or min(a.created_at for a in accounts.values())
+    if last and (wrong := sum(line["account_id"] in accounts for line in last.differences)):
+        detail = "The log, roll-ups and budgets do not all say the same. See which."
+        return [Item("balance", f"{plural(wrong, 'figure')} out of balance", detail, link)]
+    if view.now - since < timedelta(days=BOOKS_DAYS):
+        return []
+    detail = f"Not for {formatting.span(since, view.now)}; they are checked every night."
+    return [Item("balance", "Books not checked", detail, link)]
 
 
 def shortened(name: str) -> str:

@@ -3,7 +3,7 @@
 Every figure is an answer of `usage.reports`; here answers are only put side by side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -90,8 +90,11 @@ def dashboard(
     *,
     now: datetime,
     quarantine: QuerySet[QuarantinedRow],
+    whose_books: Collection[int] = (),
 ) -> dict[str, Any]:
-    """The context of the dashboard's template; `quarantine` is what the reader may see of it."""
+    """The context of the dashboard's template; `quarantine` is what the reader may see of it, and
+    `whose_books` are the accounts whose books are the reader's business.
+    """
     try:
         view, problem = view_of(reach, parameters, now=now), ""
     except periods.BadPeriod as error:
@@ -106,11 +109,13 @@ def dashboard(
             {"key": key, "label": label, "query": view.as_query(range=key)}
             for key, label in periods.LABELS.items()
         ],
-        **figures(view, quarantine),
+        **figures(view, quarantine, whose_books),
     }
 
 
-def figures(view: View, quarantine: QuerySet[QuarantinedRow]) -> dict[str, Any]:
+def figures(
+    view: View, quarantine: QuerySet[QuarantinedRow], whose_books: Collection[int] = ()
+) -> dict[str, Any]:
     budgets = standings(view.reach, now=view.now)
     by_model = ask(
         view.question(metrics=TILE_METRICS, group_by=("model",), limit=TOP), now=view.now
@@ -133,6 +138,7 @@ def figures(view: View, quarantine: QuerySet[QuarantinedRow]) -> dict[str, Any]:
             *attention.unpriced_models(view, by_model.totals["unpriced_requests"]),
             *attention.waiting_rows(view, quarantine),
             *attention.failed_deliveries(view, budgets),
+            *attention.books(view, whose_books),
         ],
         "there_is_any": there_is_any,
         "usage_export": export_query(view),

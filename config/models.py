@@ -1,5 +1,9 @@
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Self
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -27,3 +31,68 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} at {self.beat_at:%Y-%m-%d %H:%M:%S %Z}"
+
+
+class BooksCheckQuerySet(models.QuerySet):
+    def at_work(self) -> Self:
+        """Those that somebody asked for and that did not end yet."""
+        return self.filter(state__in=(BooksCheck.State.WAITING, BooksCheck.State.RUNNING))
+
+    def ended(self) -> Self:
+        """Those with a result, the newest first."""
+        ended = (BooksCheck.State.BALANCED, BooksCheck.State.UNBALANCED)
+        return self.filter(state__in=ended).order_by("-started_at", "-pk")
+
+
+class BooksCheck(models.Model):
+    """One check of the books (`books.py`): what was compared, and what did not balance."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        BALANCED = "balanced"
+        UNBALANCED = "unbalanced", "does not balance"
+        FAILED = "failed"
+
+    id = models.AutoField(primary_key=True)  # four bytes: it is part of an advisory lock
+    account_ids = ArrayField(
+        models.IntegerField(), null=True, help_text="Only these; null: all there are."
+    )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Null: the nightly schedule.",
+    )
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    accounts = models.PositiveIntegerField(default=0)
+    compared = models.JSONField(default=dict, help_text="How many of what.")
+    difference_count = models.PositiveIntegerField(default=0)
+    differences = models.JSONField(default=list, help_text="The first of each account.")
+    error = models.TextField(blank=True)
+
+    objects = BooksCheckQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "check of the books"
+        verbose_name_plural = "checks of the books"
+        ordering = ["-requested_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"Check {self.pk} of the books"
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+    @property
+    def has_result(self) -> bool:
+        return self.state in (self.State.BALANCED, self.State.UNBALANCED)
+
+    def covers(self, account_ids: Iterable[int]) -> bool:
+        """Whether it was asked to check all of those accounts."""
+        return self.account_ids is None or set(self.account_ids).issuperset(account_ids)

@@ -32,7 +32,10 @@ TICKS = (
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )
 
-SCHEDULES = (Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),)
+SCHEDULES = (
+    Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
+    Schedule("books", cron="30 2 * * *", task="config.tasks.check_all_books"),
+)
 
 
 def functions() -> list[str]:

@@ -27,7 +27,11 @@ class TokenbookAdminSite(UnfoldAdminSite):
             return HttpResponseRedirect(f"{request.path}?{tidy}")
         quarantine = self.get_model_admin(QuarantinedRow).get_queryset(request)
         context = home.dashboard(
-            reach_of(request), request.GET, now=timezone.now(), quarantine=quarantine
+            reach_of(request),
+            request.GET,
+            now=timezone.now(),
+            quarantine=quarantine,
+            whose_books=whole_accounts(request, Right.EDIT_PRICES_AND_CLIENTS),
         )
         context["may_manage"] = bool(whole_accounts(request, Right.MANAGE))
         context["may_export"] = bool(reach_of(request, Right.EXPORT).workspaces)
@@ -36,6 +40,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         # Not before: what stands beside them registers with this site.
+        from config import books_page
         from usage.admin import price_review, unpriced
 
         return [
@@ -53,4 +58,6 @@ class TokenbookAdminSite(UnfoldAdminSite):
                 self.admin_view(unpriced.answers),
                 name="unpriced_answers",
             ),
+            path("books/", self.admin_view(books_page.page), name="books"),
+            path("books/check/", self.admin_view(books_page.check_now), name="books_check"),
         ]

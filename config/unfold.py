@@ -50,6 +50,12 @@ def sees(request: HttpRequest, label: str) -> bool:
         return False
 
 
+def keeps_books(request: HttpRequest) -> bool:
+    from config import books_page
+
+    return books_page.may_see(request)
+
+
 def edits(label: str) -> Callable[[HttpRequest], bool]:
     """Whether somebody may add rows of a model such as `usage.price`."""
     from django.apps import apps
@@ -150,6 +156,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Operations",
                 "items": [
+                    page("Books", "balance", "admin:books", keeps_books),
                     rows("Quarantine", "report", "usage.quarantinedrow"),
                     rows("Mail deliveries", "mail", "budgets.delivery"),
                     rows("Failed tasks", "running_with_errors", "django_q.failure"),

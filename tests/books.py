@@ -4,14 +4,25 @@
 others record and fold. `python -m tests.books` asks it of the database in DATABASE_URL.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from usage.rollups.tables import LOCAL_DAY, LOCAL_HOUR, MEASURES, ROLLUPS, ZONE_JOIN, Rollup
+from usage.rollups.tables import (
+    DURATIONS,
+    HISTOGRAMS,
+    LOCAL_DAY,
+    LOCAL_HOUR,
+    MEASURES,
+    ROLLUPS,
+    ZONE_JOIN,
+    Histogram,
+    Rollup,
+    bucket_of,
+)
 
 LOCAL = {"day": LOCAL_DAY, "hour": LOCAL_HOUR}
 
@@ -60,7 +71,8 @@ WHERE coalesce(p.start_on, raw.start_on) >= b.counted_from AND (
 def assert_books_balance() -> None:
     """Keys = rows; roll-ups and what is not folded yet = rows; counters = rows = reports = holds.
 
-    The message of what does not balance has the first rows that differ.
+    Roll-ups are those of sums and those of counts, the histograms. The message of what does not
+    balance has the first rows that differ.
     """
     with one_snapshot():
         wrong = {name: rows[:5] for name, rows in differences() if rows}
@@ -72,28 +84,45 @@ def differences() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield "batches", fetch(BATCHES)
     for rollup in ROLLUPS:
         yield rollup.table, fetch(rollup_and_rows(rollup))
+    for histogram in HISTOGRAMS:
+        yield histogram.table, fetch(histogram_and_rows(histogram))
     yield "counters", fetch(COUNTERS)
     yield "reports", list(counters_and_reports())
 
 
 def rollup_and_rows(rollup: Rollup) -> str:
     """What the roll-up, with the rows that are not folded yet, says otherwise than the log does."""
-    key = ", ".join(rollup.key)
-    measures = ", ".join(MEASURES)
     local = [LOCAL.get(name, f"l.{name}") for name in rollup.key]
     rows = ", ".join([*local, *(f"({sql}) AS {name}" for name, sql in MEASURES.items())])
-    sums = f"{key}, {', '.join(f'sum({name}) AS {name}' for name in MEASURES)}"
-    # Sums of rows that went elsewhere may stay as zeros.
-    grouped = f"GROUP BY {key} HAVING sum(requests) <> 0 OR sum(cost) <> 0"
     log = f"SELECT {rows} FROM usage_requestlog l {ZONE_JOIN}"
+    return table_and_rows(rollup, MEASURES, log, kept="sum(requests) <> 0 OR sum(cost) <> 0")
+
+
+def histogram_and_rows(histogram: Histogram) -> str:
+    local = [LOCAL.get(name, f"l.{name}") for name in histogram.key if name != "bucket"]
+    counts = list(DURATIONS.values())
+    log = f"""
+        SELECT {", ".join(local)}, {bucket_of("d.milliseconds")}, d.is_latency, 1 - d.is_latency
+        FROM usage_requestlog l {ZONE_JOIN} JOIN LATERAL (
+            VALUES (l.latency_ms, 1), (l.time_to_first_token_ms, 0)
+        ) AS d(milliseconds, is_latency) ON d.milliseconds IS NOT NULL"""
+    kept = " OR ".join(f"sum({name}) <> 0" for name in counts)
+    return table_and_rows(histogram, counts, log, kept=kept)
+
+
+def table_and_rows(rollup: Rollup, measures: Iterable[str], log: str, *, kept: str) -> str:
+    key, names = ", ".join(rollup.key), ", ".join(measures)
+    sums = f"{key}, {', '.join(f'sum({name}) AS {name}' for name in measures)}"
+    # Sums of rows that went elsewhere may stay as zeros.
+    grouped = f"GROUP BY {key} HAVING {kept}"
     return f"""
-        WITH raw({key}, {measures}) AS ({log}),
-        unfolded({key}, {measures}) AS (
+        WITH raw({key}, {names}) AS ({log}),
+        unfolded({key}, {names}) AS (
             {log} JOIN usage_batch b ON b.workspace_id = l.workspace_id AND b.batch_id = l.batch_id
         ),
         books AS (
             SELECT {sums} FROM (
-                SELECT {key}, {measures} FROM {rollup.table} UNION ALL SELECT * FROM unfolded
+                SELECT {key}, {names} FROM {rollup.table} UNION ALL SELECT * FROM unfolded
             ) both_parts {grouped}
         ),
         truth AS (SELECT {sums} FROM raw {grouped})

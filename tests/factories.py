@@ -19,7 +19,7 @@ from usage.models import Price, PricedModel
 from usage.pricing import ratecard
 from usage.pricing.catalogue import pattern_of, prices_of
 from usage.pricing.ratecard import RateCard, compile_rate_card
-from usage.rollups.tables import MEASURES, ROLLUPS
+from usage.rollups.tables import HISTOGRAMS, MEASURES, ROLLUPS
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SINCE_EVER = datetime(2020, 1, 1, tzinfo=UTC)
@@ -207,9 +207,20 @@ def rollup_rows() -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def histogram_rows() -> dict[str, list[dict[str, Any]]]:
+    """Every row of every histogram, in the order of its key."""
+    return {
+        histogram.table: fetch(
+            f"SELECT * FROM {histogram.table} ORDER BY {', '.join(histogram.key)}"
+        )
+        for histogram in HISTOGRAMS
+    }
+
+
 def empty_unmanaged_tables() -> None:
     """What no model manages, Django's flush leaves behind."""
-    tables = ["usage_requestlog", "usage_requestkey", "usage_batch", *(r.table for r in ROLLUPS)]
+    tables = ["usage_requestlog", "usage_requestkey", "usage_batch"]
+    tables += [rollup.table for rollup in (*ROLLUPS, *HISTOGRAMS)]
     with connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"DELETE FROM {table}")

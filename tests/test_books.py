@@ -10,7 +10,7 @@ from tests.books import assert_books_balance
 from tests.factories import NOW, fetch, make_account
 from tests.usage import traffic
 from usage.rollups.fold import fold
-from usage.rollups.tables import ROLLUPS
+from usage.rollups.tables import HISTOGRAMS, ROLLUPS
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,8 @@ def test_books_balance_while_half_is_folded(half_folded_traffic):
         ("UPDATE budgets_budgetperiod SET held = 1", "counters"),
         ("DELETE FROM budgets_budgetperiod", "counters"),
         *((f"UPDATE {r.table} SET reasoning = reasoning + 1", r.table) for r in ROLLUPS),
-        *((f"DELETE FROM {r.table}", r.table) for r in ROLLUPS),
+        *((f"DELETE FROM {r.table}", r.table) for r in (*ROLLUPS, *HISTOGRAMS)),
+        *((f"UPDATE {h.table} SET bucket = bucket + 1000", h.table) for h in HISTOGRAMS),
     ],
 )
 def test_whatever_does_not_add_up_is_noticed(half_folded_traffic, statement, place):

@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, post_save, pre_save
 from django.utils import timezone
 
 
@@ -9,7 +9,15 @@ class UsageConfig(AppConfig):
     name = "usage"
 
     def ready(self) -> None:
+        from accounts import zones
+        from accounts.models import Account
+        from usage.rollups import recut
+
         post_migrate.connect(make_partitions, sender=self)
+        pre_save.connect(recut.before_account_is_saved, sender=Account)
+        post_save.connect(recut.after_account_is_saved, sender=Account)
+        zones.may_change += [recut.check_nothing_is_re_priced, recut.check_closed_days_stay]
+        zones.waiting.append(recut.requests_waiting)
 
 
 def make_partitions(plan: Any = (), **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
 
 from usage.ingest.schema import NativeRequest
-from usage.reports.catalogue import DIMENSIONS, GRANULARITIES, METRICS
+from usage.reports.catalogue import COMPARISONS, DIMENSIONS, GRANULARITIES, METRICS
 
 
 def native_schema() -> dict[str, Any]:
@@ -65,6 +65,7 @@ REPORT_PARAMETERS = [
     OpenApiParameter("metrics", str, description=f"Comma-separated: {', '.join(METRICS)}."),
     OpenApiParameter("order", str, description="Comma-separated columns, '-' for descending."),
     OpenApiParameter("limit", int, description="Rows to show; the rest is summed in `other`."),
+    OpenApiParameter("compare", str, enum=list(COMPARISONS), description=COMPARISONS["previous"]),
     OpenApiParameter("timezone", str, description="Cut days and hours in this zone instead."),
     *filter_parameters(),
 ]

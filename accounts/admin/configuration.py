@@ -1,9 +1,10 @@
 """Accounts and what is in them: workspaces, clients, members, projects, API keys."""
 
+from copy import copy
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -11,6 +12,7 @@ from import_export.admin import ImportExportModelAdmin
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.decorators import display
 
+from accounts import zones
 from accounts.access import Right
 from accounts.directory import safe_identifier
 from accounts.models import (
@@ -46,8 +48,41 @@ class ScopedImportExport(ImportExportModelAdmin):
         }
 
 
+ANOTHER_ZONE = (
+    "Another zone takes effect at once, and cannot be previewed: days whose single requests are "
+    "kept are cut anew, in every report and every budget; older days stay as they were cut. "
+    "Reports are exact meanwhile, and slower for a while."
+)
+IS_CUT_ANEW = (
+    "Days and budget periods are those of {} from now on, in every report, as far back as single "
+    "requests are kept."
+)
+STILL_BEING_CUT = (
+    "{:,} requests are still to be folded into this account's days. Reports and budgets are "
+    "exact meanwhile, and slower until it is done."
+)
+
+
+class AccountForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any] | None:
+        """Another time zone moves what is recorded, which is not always possible."""
+        cleaned = super().clean()
+        if self.instance.pk and "time_zone" in self.changed_data and not self.errors:
+            as_it_will_be = copy(self.instance)
+            for name in ("time_zone", "books_closed_until"):
+                setattr(
+                    as_it_will_be, name, self.cleaned_data.get(name, getattr(self.instance, name))
+                )
+            try:
+                zones.check_change(as_it_will_be)
+            except zones.CannotChangeZone as error:
+                self.add_error("time_zone", error)
+        return cleaned
+
+
 @admin.register(Account)
 class AccountAdmin(ArchivableAdmin):
+    form = AccountForm
     account_path = "pk"
     list_display = ("name", "slug", "time_zone", "archived_at")
     search_fields = ("name", "slug")
@@ -59,7 +94,7 @@ class AccountAdmin(ArchivableAdmin):
             {
                 "fields": ("name", "slug", "time_zone"),
                 "description": "The time zone decides where days, months and budget periods are "
-                "cut. Slug and time zone stay as they are chosen.",
+                "cut. The slug stays as it is chosen.",
             },
         ),
         (
@@ -124,16 +159,33 @@ class AccountAdmin(ArchivableAdmin):
         return [*message, {"changed": {**dates, "fields": ["Books closed until"]}}]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """The zone decides where days are cut, and thereby every sum that is kept."""
         always = super().get_readonly_fields(request, obj)
         if obj is None:
             return always
-        fixed = (*always, "slug", "time_zone")
+        fixed = (*always, "slug")
         if not self.may_close_books(request, obj):
             return (*fixed, "books_closed_until")
         if not self.manages(request, obj):
-            return (*fixed, "name", "ceiling_input_per_million", "ceiling_output_per_million")
+            ceilings = ("ceiling_input_per_million", "ceiling_output_per_million")
+            return (*fixed, "name", "time_zone", *ceilings)
         return fixed
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        if obj and "time_zone" in form.base_fields:
+            form.base_fields["time_zone"].help_text = ANOTHER_ZONE
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "time_zone" in form.changed_data:
+            messages.success(request, IS_CUT_ANEW.format(obj.time_zone))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        account = kw.get("obj")
+        if request.method == "GET" and account and (waiting := zones.requests_waiting(account)):
+            messages.info(request, STILL_BEING_CUT.format(waiting))
+        return super().render_change_form(request, context, *args, **kw)
 
 
 @admin.register(Workspace)

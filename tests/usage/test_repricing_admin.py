@@ -293,7 +293,7 @@ def test_a_discarded_preview_stays_on_record(client, people, previewed):
 
 
 def close_books(client, account, **more):
-    form = {"name": account.name, "ceiling_input_per_million": "15"}
+    form = {"name": account.name, "time_zone": account.time_zone, "ceiling_input_per_million": "15"}
     form |= {"ceiling_output_per_million": "75", "books_closed_until": "2026-11-01"}
     client.post(f"/admin/accounts/account/{account.pk}/change/", form | more)
     account.refresh_from_db()

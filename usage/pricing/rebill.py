@@ -5,19 +5,18 @@ differ in what is done with the changes that it finds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 
 from usage.ingest import arrays
 from usage.pricing.day_bill import Change, DayBill, Logged, changes_in
 from usage.pricing.ratecard import RateCard
-from usage.reports.sql import UNFOLDED
-from usage.rollups.fold import ROLLUP_LOCK
-from usage.rollups.rebuild import NothingToRebuildFrom, rebuild_day
+from usage.reports.rows import UNFOLDED
 from usage.rollups.tables import LOCAL_DAY, ZONE_JOIN
+from usage.rollups.whole import IN_DAY, place, rebuild_whole_day
 
 ROWS_AT_ONCE = 5_000
 
@@ -44,10 +43,6 @@ class WorkspaceDay(NamedTuple):
 # No models named: all of them.
 CHOSEN = """(cardinality(%(models)s::int[]) = 0 OR {t}.model_id = ANY(%(models)s::int[]))"""
 
-# Literal edges let the planner leave out, and not even lock, all other partitions.
-IN_DAY = f"""l.workspace_id = %(workspace)s AND {LOCAL_DAY} = %(day)s
-    AND l.occurred_at >= %(since)s AND l.occurred_at < %(until)s"""
-
 PLAN = f"""
 SELECT day, workspace_id, sum(requests)::bigint FROM (
     SELECT t.day, t.workspace_id,
@@ -57,8 +52,8 @@ SELECT day, workspace_id, sum(requests)::bigint FROM (
         AND {CHOSEN.format(t="t")}
     UNION ALL
     SELECT {LOCAL_DAY} AS day, l.workspace_id, 1
-    FROM usage_requestlog l {ZONE_JOIN}
-    WHERE l.workspace_id = ANY(%(workspaces)s) AND {UNFOLDED}
+    FROM {UNFOLDED} l {ZONE_JOIN}
+    WHERE l.workspace_id = ANY(%(workspaces)s)
         AND {LOCAL_DAY} >= %(start)s AND {LOCAL_DAY} < %(end)s
         AND {CHOSEN.format(t="l")} AND (l.cost IS NULL OR NOT %(only_unpriced)s)
 ) found GROUP BY day, workspace_id HAVING sum(requests) > 0 ORDER BY day, workspace_id
@@ -88,14 +83,6 @@ WHERE l.workspace_id = %(workspace)s
 RETURNING c.number
 """
 
-IS_WHOLE = f"""
-SELECT (SELECT coalesce(sum(requests), 0) FROM usage_day_model
-        WHERE workspace_id = %(workspace)s AND day = %(day)s)
-    <= (SELECT count(*) FROM usage_requestlog l {ZONE_JOIN} WHERE {IN_DAY}
-        AND NOT EXISTS (SELECT FROM usage_batch b
-            WHERE b.workspace_id = l.workspace_id AND b.batch_id = l.batch_id))
-"""
-
 
 def workspace_days(selection: Selection) -> list[WorkspaceDay]:
     """The days with requests to look at, in order, by the roll-ups and what is not in them yet."""
@@ -111,13 +98,6 @@ def workspace_days(selection: Selection) -> list[WorkspaceDay]:
             },
         )
         return [WorkspaceDay(*row) for row in cursor.fetchall()]
-
-
-def is_whole(workspace_id: int, day: date) -> bool:
-    """Whether the log still has every request of the day that the roll-ups count."""
-    with connection.cursor() as cursor:
-        cursor.execute(IS_WHOLE, place(workspace_id, day))
-        return cursor.fetchone()[0]
 
 
 def preview_day(selection: Selection, unit: WorkspaceDay, card: RateCard) -> DayBill:
@@ -188,38 +168,3 @@ def written(workspace_id: int, changes: Sequence[Change]) -> list[Change]:
             },
         )
         return [changes[number - 1] for (number,) in cursor.fetchall()]
-
-
-def rebuild_whole_day(workspace_id: int, day: date) -> None:
-    """Rebuild the day, and only the whole of it: sums are kept for ever, the log is not.
-
-    Of a day whose requests are partly gone a rebuild would erase that part from every report.
-    Whatever is folded or deleted meanwhile, the sums before and after are compared under the lock.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLLUP_LOCK])
-    before = requests_in_rollups(workspace_id, day)
-    rebuild_day(workspace_id, day)
-    if requests_in_rollups(workspace_id, day) < before:
-        raise NothingToRebuildFrom(f"workspace {workspace_id}, {day}: some requests are gone")
-
-
-def requests_in_rollups(workspace_id: int, day: date) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(requests), 0) FROM usage_day_model "
-            "WHERE workspace_id = %s AND day = %s",
-            [workspace_id, day],
-        )
-        return int(cursor.fetchone()[0])
-
-
-def place(workspace_id: int, day: date) -> dict[str, Any]:
-    """Parameters of `IN_DAY`. Local days reach at most 14 hours over the UTC day."""
-    midnight = datetime.combine(day, time.min, tzinfo=UTC)
-    return {
-        "workspace": workspace_id,
-        "day": day,
-        "since": midnight - timedelta(hours=15),
-        "until": midnight + timedelta(hours=39),
-    }

@@ -32,6 +32,7 @@ from usage.pricing.reprice import (
     selection_of,
 )
 from usage.rollups.rebuild import NothingToRebuildFrom
+from usage.rollups.whole import is_whole
 
 REPRICING_LOCK = 7_100_004  # with the re-pricing's id
 SECONDS_AT_ONCE = 3.0
@@ -96,7 +97,7 @@ def step(repricing: Repricing, selection: Selection, unit: WorkspaceDay, card: R
             claim(repricing, unit)
             if repricing.is_applied:
                 lock_open(selection.account_id, unit.day)
-            if not rebill.is_whole(unit.workspace_id, unit.day):
+            if not is_whole(unit.workspace_id, unit.day):
                 raise NothingToRebuildFrom
             bill = (apply_day if repricing.is_applied else rebill.preview_day)(
                 selection, unit, card

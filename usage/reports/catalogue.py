@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from usage.pricing.meters import FURTHER_METERS
+from usage.rollups.tables import DURATIONS, GREATEST_ERROR
+
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
@@ -98,7 +101,7 @@ class Metric:
 
     @property
     def raw_only(self) -> bool:
-        return self.name in PERCENTILES
+        return self.name in METERS
 
 
 TOKENS = "(input + cache_read + cache_write_5m + cache_write_1h + output)"
@@ -106,22 +109,35 @@ ALL_INPUT = "(input + cache_read + cache_write_5m + cache_write_1h)"
 # Unknown is not zero: where nothing that cost anything has a price, there is no cost to show.
 COST = "CASE WHEN unpriced > 0 AND cost = 0 THEN NULL ELSE cost END"
 
+# Metric -> the duration it is of, and how many percent of the requests took no longer.
 PERCENTILES = {
-    f"{name}_p{percent}": (column, percent)
-    for name, column in (
-        ("latency_ms", "latency_ms"),
-        ("time_to_first_token_ms", "time_to_first_token_ms"),
-    )
+    f"{duration}_p{percent}": (duration, percent)
+    for duration in DURATIONS
     for percent in (50, 90, 95, 99)
 }
 
 
 def _percentile(name: str) -> Metric:
-    column, percent = PERCENTILES[name]
-    what = "answer time" if column == "latency_ms" else "time to first token"
+    """The least duration that so many percent of the requests did not exceed.
+
+    From histograms it is the middle of the bucket that this duration fell into, at most 4.9 % off
+    (`GREATEST_ERROR`) whatever the requests; where only single requests answer, it is exact.
+    """
+    duration, percent = PERCENTILES[name]
+    what = "answer time" if duration == "latency_ms" else "time to first token"
     return Metric(
-        name, name, "milliseconds", "decimal", f"{percent} % of requests had at most this {what}"
-    )
+        name, name, "milliseconds", "decimal",
+        f"{percent} % of requests had at most this {what}, to within {GREATEST_ERROR:.1%}",
+    )  # fmt: skip
+
+
+# Quantities beside the usual tokens: name of the metric and measure -> the meter, as in prices.
+METERS = {f"meter_{meter.name}": meter for meter in FURTHER_METERS if meter.name != "request"}
+
+# What one request adds to the measures without a roll-up, over a row `l` of the log.
+RAW_MEASURES = {
+    name: f"coalesce((l.meters->>'{meter.name}')::bigint, 0)" for name, meter in METERS.items()
+}
 
 
 METRICS = {
@@ -204,11 +220,16 @@ METRICS = {
             "tokens per second", "decimal", "Output tokens per second of answer time",
         ),
         *(_percentile(name) for name in PERCENTILES),
+        *(
+            Metric(name, name, meter.unit, "integer", meter.description)
+            for name, meter in METERS.items()
+        ),
     )
 }  # fmt: skip
 
 DEFAULT_METRICS = ("requests", "errors", "total_tokens", "cost", "unpriced_requests")
-GRANULARITIES = ("none", "hour", "day", "week", "month")
+GRANULARITIES = ("none", "minute", "hour", "day", "week", "month")
+COMPARISONS = {"previous": "Beside each figure that of the period before, and the change from it"}
 
 
 def schema() -> dict[str, list[dict[str, str]]]:
@@ -228,4 +249,7 @@ def schema() -> dict[str, list[dict[str, str]]]:
             for dimension in DIMENSIONS.values()
         ],
         "granularities": [{"name": name} for name in GRANULARITIES],
+        "comparisons": [
+            {"name": name, "description": description} for name, description in COMPARISONS.items()
+        ],
     }

@@ -10,9 +10,17 @@ from typing import Any, Protocol
 from accounts.access import Reach
 from accounts.errors import ApiError
 from accounts.models import time_zones
-from usage.reports.catalogue import DEFAULT_METRICS, DIMENSIONS, GRANULARITIES, METRICS
+from usage.reports.catalogue import (
+    COMPARISONS,
+    DEFAULT_METRICS,
+    DIMENSIONS,
+    GRANULARITIES,
+    METRICS,
+)
 
 MAX_ROWS = 10_000
+# Periods of which that many buckets are still an answer, and not a heap of rows.
+LONGEST = {"minute": timedelta(days=1), "hour": timedelta(days=366)}
 
 
 class BadQuestion(ApiError):
@@ -44,6 +52,10 @@ class Question:
 
     Dates are days of each account; datetimes are moments. `order` holds metric, dimension or
     granularity names, `-` before a name for descending. Without a limit, `MAX_ROWS` rows at most.
+
+    `compare="previous"` asks for each figure of the period before too, `[previous_start, start)`,
+    and for its change. Buckets are compared by their place in the period: the third day with the
+    third, the hour with the same hour by the clock on the wall.
     """
 
     reach: Reach
@@ -56,14 +68,16 @@ class Question:
     order: tuple[str, ...] = ()
     limit: int | None = None
     time_zone: str | None = None
+    compare: str | None = None
 
     def __post_init__(self) -> None:
         closed_list("dimension", self.group_by, DIMENSIONS)
         closed_list("dimension", self.filters, DIMENSIONS)
         closed_list("metric", self.metrics, METRICS)
         closed_list("granularity", [self.granularity], GRANULARITIES)
+        closed_list("comparison", [self.compare] if self.compare else [], COMPARISONS)
         time = [] if self.granularity == "none" else [self.granularity]
-        sortable = [*self.metrics, *self.group_by, *time]
+        sortable = [*figure_names(self.metrics, self.compare), *self.group_by, *time]
         closed_list("order", [name.removeprefix("-") for name in self.order], sortable)
         for name, values in (("group_by", self.group_by), ("metrics", self.metrics)):
             if len(set(values)) != len(values):
@@ -74,6 +88,17 @@ class Question:
             raise BadQuestion("Give both from and to as days, or both as moments.")
         if self.start >= self.end:
             raise BadQuestion("from must be before to; to itself is not part of the period.")
+        self._check_period()
+
+    def _check_period(self) -> None:
+        _ = self.since  # raises where there is nothing before to compare with
+        longest = LONGEST.get(self.granularity)
+        if longest and self.length > longest:
+            raise BadQuestion(
+                f"By the {self.granularity} a period may have {plural(longest.days, 'day')}; "
+                f"this one has {self.length / timedelta(1):,.6g}. Ask for less, or by the "
+                f"{GRANULARITIES[GRANULARITIES.index(self.granularity) + 1]}."
+            )
 
     @property
     def is_grouped(self) -> bool:
@@ -85,10 +110,10 @@ class Question:
         return not isinstance(self.start, datetime)
 
     def starts_before(self, moment: datetime) -> bool:
-        """Whether the period begins before that moment, or, of days, before its day."""
-        if isinstance(self.start, datetime):
-            return self.start < moment
-        return self.start < moment.date()
+        """Whether what is looked at begins before that moment, or, of days, before its day."""
+        if isinstance(self.since, datetime):
+            return self.since < moment
+        return self.since < moment.date()
 
     @property
     def length(self) -> timedelta:
@@ -96,12 +121,36 @@ class Question:
             return self.end - self.start
         return timedelta(self.end.toordinal() - self.start.toordinal())
 
-    def before(self) -> "Question":
-        """The same question over the period of the same length that ends where this begins.
+    @property
+    def whole_months(self) -> int:
+        """How many calendar months the period is; 0 where it is not whole ones, or not of days."""
+        if not self.by_days or self.start.day != 1 or self.end.day != 1:
+            return 0
+        return (self.end.year - self.start.year) * 12 + self.end.month - self.start.month
+
+    @property
+    def moves_by_months(self) -> bool:
+        """Whole months are compared with whole months, unless buckets within them are asked for."""
+        return bool(self.whole_months) and self.granularity in ("none", "month")
+
+    @property
+    def previous_start(self) -> date | datetime:
+        """Where the period before begins: as many whole months or else days and hours earlier.
 
         Raises BadQuestion where time had not begun then.
         """
-        return replace(self, start=earlier(self.start, self.length), end=self.start)
+        if self.moves_by_months:
+            return months_earlier(self.start, self.whole_months)
+        return earlier(self.start, self.length)
+
+    @property
+    def since(self) -> date | datetime:
+        """From when on the question looks at requests at all."""
+        return self.previous_start if self.compare else self.start
+
+    def before(self) -> "Question":
+        """The same question over the period before. Raises BadQuestion as `previous_start`."""
+        return replace(self, start=self.previous_start, end=self.start)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -116,9 +165,23 @@ class Question:
             },
             "order": list(self.order),
             "limit": self.limit,
+            "compare": self.compare,
+            "previous": {"from": self.since.isoformat(), "to": self.start.isoformat()}
+            if self.compare
+            else None,
             "timezone": self.time_zone or sorted({a.time_zone for a in self.reach.accounts}),
             "accounts": [account.slug for account in self.reach.accounts],
         }
+
+
+def figure_names(metrics: Iterable[str], compare: str | None) -> list[str]:
+    """The columns of an answer's figures: of a comparison three for each metric."""
+    suffixes = ("", f"_{compare}", "_change") if compare else ("",)
+    return [f"{metric}{suffix}" for metric in metrics for suffix in suffixes]
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def closed_list(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -140,6 +203,7 @@ NOT_FILTERS = frozenset(
         "order",
         "limit",
         "timezone",
+        "compare",
         "format",
         "account",
     ]
@@ -171,6 +235,7 @@ def parse(parameters: Parameters, reach: Reach, *, now: datetime) -> Question:
         order=words(parameters.getlist("order")),
         limit=parse_limit(parameters.get("limit")),
         time_zone=zone,
+        compare=parameters.get("compare") or None,
     )
 
 
@@ -243,6 +308,13 @@ def earlier(edge: date | datetime, length: timedelta) -> date | datetime:
         return edge - length
     except OverflowError as error:
         raise BadQuestion(f"There is no time before {edge.isoformat()} to ask about.") from error
+
+
+def months_earlier(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    if year < date.min.year:
+        raise BadQuestion(f"There is no time before {day.isoformat()} to ask about.")
+    return date(year, month + 1, 1)
 
 
 def parse_edge(name: str, text: str) -> date | datetime:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from usage.reports.catalogue import DIMENSIONS, METRICS
-from usage.reports.question import MAX_ROWS, Question
+from usage.reports.question import MAX_ROWS, Question, figure_names
 from usage.reports.sql import Compiled, compile_question
 
 ANSWER_PLACES = Decimal("1e-10")
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer. `totals` and `other` hold the metrics only; `other` is there under a limit."""
+    """The answer. `totals` and `other` hold the figures only; `other` is there under a limit."""
 
     question: Question
     columns: list[Column]
@@ -49,7 +49,8 @@ def answer(
 ) -> Report:
     columns = columns_of(question)
     names = [column.name for column in columns]
-    first_metric = len(names) - len(question.metrics)
+    figures = figure_names(question.metrics, question.compare)
+    first = len(names) - len(figures)
     rows: list[dict[str, Any]] = []
     other, totals, row_count = None, {}, 0
     for kind, row_count, *values in fetched:  # noqa: B007 - the count is the same in every row
@@ -57,9 +58,9 @@ def answer(
         if kind == "row":
             rows.append(dict(zip(names, values, strict=True)))
         elif kind == "other":
-            other = dict(zip(question.metrics, values[first_metric:], strict=True))
+            other = dict(zip(figures, values[first:], strict=True))
         else:
-            totals = dict(zip(question.metrics, values[first_metric:], strict=True))
+            totals = dict(zip(figures, values[first:], strict=True))
     return Report(
         question=question,
         columns=columns,
@@ -84,7 +85,7 @@ def tidy(value: Any, kind: str) -> Any:
 def columns_of(question: Question) -> list[Column]:
     columns = []
     if question.granularity != "none":
-        kind = "datetime" if question.granularity == "hour" else "date"
+        kind = "datetime" if question.granularity in ("minute", "hour") else "date"
         columns.append(Column(question.granularity, kind))
     for name in question.group_by:
         dimension = DIMENSIONS[name]
@@ -93,8 +94,17 @@ def columns_of(question: Question) -> list[Column]:
         columns.append(Column(name, "string"))
         if dimension.label:
             columns.append(Column(f"{name}_name", "string"))
-    return columns + [
-        Column(name, METRICS[name].type, METRICS[name].unit) for name in question.metrics
+    return columns + [column for name in question.metrics for column in figures_of(name, question)]
+
+
+def figures_of(name: str, question: Question) -> list[Column]:
+    metric = METRICS[name]
+    if not question.compare:
+        return [Column(name, metric.type, metric.unit)]
+    return [
+        Column(name, metric.type, metric.unit),
+        Column(f"{name}_{question.compare}", metric.type, metric.unit),
+        Column(f"{name}_change", "decimal", "ratio"),
     ]
 
 

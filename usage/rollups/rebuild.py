@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from django.db import connection, transaction
 
 from usage.rollups.fold import ROLLUP_LOCK, into_every_rollup
-from usage.rollups.tables import LOCAL_DAY, ROLLUPS
+from usage.rollups.tables import HISTOGRAMS, LOCAL_DAY, ROLLUPS
 
 REBUILD = into_every_rollup(
     f"l.workspace_id = %(workspace)s AND {LOCAL_DAY} = %(day)s"
@@ -30,7 +30,7 @@ def rebuild_day(workspace_id: int, day: date) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLLUP_LOCK])
         deleted = 0
-        for rollup in ROLLUPS:
+        for rollup in (*ROLLUPS, *HISTOGRAMS):
             cursor.execute(
                 f"DELETE FROM {rollup.table} t USING accounts_workspace w, accounts_account z "
                 f"WHERE t.workspace_id = %s AND w.id = t.workspace_id AND z.id = w.account_id "

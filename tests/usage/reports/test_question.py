@@ -53,7 +53,7 @@ def test_a_whole_question():
     question = asked(
         "from=2026-11-01&to=2026-11-08&granularity=day&group_by=model,member&group_by=project"
         "&metrics=cost, requests&order=-cost,day&limit=5&timezone=Asia/Tokyo&account=acme"
-        "&model=gpt-4o&model=none&member_id=7&member_id=8&member=jane"
+        "&model=gpt-4o&model=none&member_id=7&member_id=8&member=jane&compare=previous"
     )
 
     assert question.as_dict() == {
@@ -65,6 +65,8 @@ def test_a_whole_question():
         "filters": {"model": ["gpt-4o", "none"], "member": ["jane", "id:7", "id:8"]},
         "order": ["-cost", "day"],
         "limit": 5,
+        "compare": "previous",
+        "previous": {"from": "2026-10-25", "to": "2026-11-01"},
         "timezone": "Asia/Tokyo",
         "accounts": ["acme"],
     }
@@ -97,7 +99,16 @@ def test_periods(query, start, end):
         ("group_by=modle", "There is no dimension 'modle': did you mean model"),
         ("metrics=costs", "There is no metric 'costs': did you mean cost"),
         ("metrics=qqq", "There is no metric 'qqq': one of requests, errors,"),
-        ("granularity=minute", "There is no granularity 'minute'"),
+        ("granularity=minutes", "There is no granularity 'minutes': did you mean minute"),
+        ("granularity=minute", "By the minute a period may have 1 day; this one has 30."),
+        ("from=2026-11-19T00:00:00Z&to=2026-11-20T00:01:00Z&granularity=minute", "has 1.00069"),
+        ("from=2025-01-01&granularity=hour", "may have 366 days; this one has 689. Ask for less"),
+        ("compare=last", "There is no comparison 'last'"),
+        ("comparee=previous", "There is no parameter 'comparee': did you mean compare"),
+        ("order=cost_previous", "There is no order 'cost_previous'"),
+        ("order=cost_previos&compare=previous", "did you mean cost_previous"),
+        ("from=0001-01-05&to=2026-01-01&compare=previous", "no time before 0001-01-05"),
+        ("from=0001-02-01&to=2026-02-01&compare=previous", "no time before 0001-02-01"),
         ("order=price", "There is no order 'price'"),
         ("order=errors&metrics=cost", "There is no order 'errors'"),
         ("order=none", "There is no order 'none'"),
@@ -152,6 +163,21 @@ def test_the_period_before_has_the_same_length():
 
     assert (before.start, before.end) == (date(2026, 11, 1), date(2026, 11, 8))
     assert before.filters == {"model": Filter(keys=("x",))}
+
+
+@pytest.mark.parametrize(
+    ("query", "start"),
+    [
+        ("from=2026-11-01&to=2026-12-01", date(2026, 10, 1)),
+        ("from=2026-01-01&to=2026-04-01", date(2025, 10, 1)),
+        ("from=2024-01-01&to=2025-01-01&granularity=month", date(2023, 1, 1)),
+        ("from=2026-11-01&to=2026-12-01&granularity=day", date(2026, 10, 2)),
+        ("from=2026-11-01&to=2026-12-02", date(2026, 10, 1)),
+        ("from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z", datetime(2026, 10, 2, tzinfo=UTC)),
+    ],
+)
+def test_whole_months_are_compared_with_whole_months(query, start):
+    assert asked(query).before().start == start
 
 
 def test_before_all_time_there_is_nothing_to_ask():

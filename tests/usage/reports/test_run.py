@@ -11,10 +11,11 @@ from django.http import QueryDict
 from accounts.models import Workspace
 from tests.factories import NOW, native, post, reach_of, small_price_book
 from tests.usage import traffic
-from usage.reports.catalogue import METRICS, PERCENTILES
+from usage.pricing.meters import FURTHER_METER_NAMES
+from usage.reports.catalogue import METRICS, PERCENTILES, RAW_MEASURES
 from usage.reports.question import parse
 from usage.reports.run import Report, as_json, ask, plain, tidy
-from usage.rollups.fold import fold, fold_all
+from usage.rollups.fold import fold_all
 
 
 def report(query: str, *, now: datetime = NOW) -> Report:
@@ -72,29 +73,6 @@ def test_nothing_has_no_averages(account, workspace):
     assert set(report(f"metrics={','.join(names)}").totals.values()) == {None}
 
 
-def test_percentiles_are_exact_over_all_rows(account):
-    post(account, *(native(latency_ms=n) for n in range(1, 101)), native())
-    fold(rows_at_once=1)
-
-    assert totals("latency_ms_p50,latency_ms_p90,latency_ms_p95,latency_ms_p99") == [
-        Decimal("50.5"),
-        Decimal("90.1"),
-        Decimal("95.05"),
-        Decimal("99.01"),
-    ]
-    assert totals("time_to_first_token_ms_p50") == [None]
-
-
-def test_percentiles_come_by_group_and_have_no_sum(account):
-    post(account, native(latency_ms=10), native(latency_ms=30), native(model="m", latency_ms=50))
-
-    found = report("metrics=requests,latency_ms_p50&group_by=model&limit=1")
-
-    assert [(row["model"], row["latency_ms_p50"]) for row in found.rows] == [("gpt-4o", 20)]
-    assert found.other == {"requests": 1, "latency_ms_p50": None}
-    assert found.totals["latency_ms_p50"] == 30
-
-
 def test_every_metric_can_be_asked_for_at_once(account):
     traffic.record(account, traffic.rows(60, days=[date(2026, 11, 15)]))
 
@@ -102,6 +80,27 @@ def test_every_metric_can_be_asked_for_at_once(account):
 
     assert [column.name for column in found.columns] == ["day", "model_id", "model", *METRICS]
     assert all(found.totals[name] is not None for name in PERCENTILES)
+
+
+def test_further_meters_are_counted_from_single_requests(account):
+    post(
+        account,
+        native(meters={"web_search": 2, "input_audio": 30}),
+        native(meters={"web_search": 2_000_000_000}),
+        native(),
+    )
+
+    for _ in range(2):
+        assert totals("meter_web_search,meter_input_audio,meter_image") == [2_000_000_002, 30, 0]
+        fold_all()
+
+
+def test_every_meter_of_the_prices_has_a_metric():
+    assert set(RAW_MEASURES) == {f"meter_{name}" for name in FURTHER_METER_NAMES}
+    assert {METRICS[name].unit for name in ("meter_web_search", "meter_audio_second")} == {
+        "searches",
+        "seconds",
+    }
 
 
 def test_what_has_no_price_has_no_cost(account):
@@ -192,6 +191,10 @@ def test_a_limit_that_was_asked_for_needs_no_warning(account):
         ("from=2026-10-01&group_by=streamed", True),
         ("from=2026-10-21&group_by=streamed", False),
         ("from=2026-10-01&group_by=model", False),
+        ("from=2026-10-01&group_by=model&metrics=latency_ms_p95", False),
+        ("from=2026-10-01&group_by=member&metrics=latency_ms_p95", True),
+        ("from=2026-10-01&metrics=meter_web_search", True),
+        ("from=2026-10-30&group_by=streamed&compare=previous", True),
         ("from=2026-10-21T11:00:00Z", True),
         ("from=2026-10-21T13:00:00Z", False),
     ],

@@ -2,18 +2,20 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, combinations
-from typing import Any
 
 import pytest
 from django.db import connection
 
 from accounts.access import Reach
-from accounts.models import Account, Workspace
+from accounts.models import Workspace
 from tests.factories import NOW, make_account, native, post, reach_of
 from tests.usage import traffic
+from tests.usage.reports.questions import question
+from usage.reports import catalogue
 from usage.reports.question import Filter, Question
+from usage.reports.rows import pick
 from usage.reports.run import Report, answer, ask
-from usage.reports.sql import compile_question, pick
+from usage.reports.sql import compile_question
 from usage.rollups.fold import fold, fold_all
 from usage.rollups.tables import ROLLUPS, Rollup
 
@@ -27,18 +29,6 @@ DIMENSIONS = {
     "provider_id": ["provider"],
     "endpoint_id": ["endpoint"],
 }
-
-
-def question(account: Account, **fields: Any) -> Question:
-    workspaces = (
-        Workspace.objects.select_related("account").filter(account=account).order_by("name")
-    )
-    fields = {
-        "start": date(2026, 1, 1),
-        "end": date(2027, 1, 1),
-        "metrics": traffic.METRICS,
-    } | fields
-    return Question(reach=Reach((account,), tuple(workspaces)), **fields)
 
 
 def ask_of(rollup: Rollup, asked: Question) -> Report:
@@ -156,6 +146,42 @@ def test_a_day_has_as_many_hours_as_its_clocks_show(zone, day, hours, db):
     assert {row["requests"] for row in report.rows} == {2}
 
 
+@pytest.mark.parametrize("unfolded", [True, False])
+def test_an_hour_that_the_clock_shows_twice_is_two_hours(unfolded, db):
+    """02:30 in Berlin, before and after the clock is turned back."""
+    berlin = make_account(time_zone="Europe/Berlin")
+    post(
+        berlin,
+        native(occurred_at="2026-10-25T00:30:00Z"),
+        native(occurred_at="2026-10-25T01:30:00Z"),
+    )
+    if not unfolded:
+        fold_all()
+
+    for names in ((), ("streamed",)):
+        rows = ask(question(berlin, granularity="hour", group_by=names), now=NOW).rows
+        assert [row["hour"] for row in rows] == [
+            datetime(2026, 10, 25, 0, tzinfo=UTC),
+            datetime(2026, 10, 25, 1, tzinfo=UTC),
+        ]
+
+
+@pytest.mark.parametrize("unfolded", [True, False])
+def test_a_clock_turned_by_half_an_hour_merges_nothing(unfolded, db):
+    """In Lord Howe 01:30 to 02:00 comes twice: the second half hour is not of the first hour."""
+    lord_howe = make_account(time_zone="Australia/Lord_Howe")
+    midnight = datetime(2026, 4, 4, 13, tzinfo=UTC)
+    moments = [midnight + timedelta(minutes=30 * n + 1) for n in range(8)]
+    post(lord_howe, *(native(occurred_at=moment.isoformat()) for moment in moments))
+    if not unfolded:
+        fold_all()
+
+    rows = ask(question(lord_howe, granularity="hour", order=("hour",)), now=NOW).rows
+
+    # 00:00 and 01:00, the half hour from 01:30 again, 02:00, and half of 03:00.
+    assert [row["requests"] for row in rows] == [2, 2, 1, 2, 1]
+
+
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
 def test_days_and_hours_may_be_cut_in_another_zone(account, zone):
     traffic.record(account, traffic.rows(200, days=DAYS, zone=zone))
@@ -166,6 +192,47 @@ def test_days_and_hours_may_be_cut_in_another_zone(account, zone):
         report = ask(question(account, granularity=grain, time_zone=zone), now=NOW)
         assert report.source == "usage_requestlog"
         assert traffic.answered(report) == traffic.grouped(requests, (), grain, zone)
+
+
+def test_the_last_hour_by_minute(account):
+    moments = [NOW - timedelta(seconds=seconds) for seconds in (1, 60, 61, 3599, 3601)]
+    post(account, *(native(occurred_at=moment.isoformat()) for moment in moments))
+    fold(rows_at_once=1)
+
+    report = ask(
+        question(account, start=NOW - timedelta(hours=1), end=NOW, granularity="minute"), now=NOW
+    )
+
+    assert report.source == "usage_requestlog"
+    assert [(NOW - row["minute"], row["requests"]) for row in report.rows] == [
+        (timedelta(minutes=60), 1),
+        (timedelta(minutes=2), 1),
+        (timedelta(minutes=1), 2),
+    ]
+
+
+def test_a_day_by_minute_in_a_zone_of_half_hours(db):
+    kolkata = make_account(time_zone="Asia/Kolkata")
+    post(kolkata, native(occurred_at="2026-11-19T18:30:30Z"), native(occurred_at=NOW.isoformat()))
+
+    report = ask(
+        question(kolkata, start=date(2026, 11, 20), end=date(2026, 11, 21), granularity="minute"),
+        now=NOW,
+    )
+
+    assert [row["minute"] for row in report.rows] == [
+        datetime(2026, 11, 19, 18, 30, tzinfo=UTC),
+        NOW,
+    ]
+
+
+def test_all_dimensions_at_once(account):
+    traffic.record(account, traffic.rows(60, days=DAYS))
+    fold(rows_at_once=30)
+
+    report = ask(question(account, group_by=tuple(catalogue.DIMENSIONS)), now=NOW)
+
+    assert sum(row["requests"] for row in report.rows) == report.totals["requests"] == 60
 
 
 def test_a_period_may_be_given_by_moments(account):
@@ -368,7 +435,11 @@ def test_a_report_is_one_statement(account, django_assert_num_queries):
         ({"granularity": "month"}, "usage_day_model"),
         ({"granularity": "hour", "group_by": ("member",)}, None),
         ({"group_by": ("streamed",)}, None),
-        ({"metrics": ("latency_ms_p95",)}, None),
+        ({"metrics": ("latency_ms_p95",), "group_by": ("model",)}, "usage_day_model"),
+        ({"metrics": ("latency_ms_p95",), "group_by": ("member",)}, None),
+        ({"metrics": ("latency_ms_p95",), "granularity": "hour"}, None),
+        ({"metrics": ("meter_web_search",)}, None),
+        ({"granularity": "minute", "start": DAYS[0], "end": DAYS[1]}, None),
         ({"time_zone": "Asia/Tokyo"}, None),
         ({"start": NOW - timedelta(days=1), "end": NOW}, None),
     ],

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from importlib import import_module
 from io import StringIO
 from threading import Barrier
 
@@ -9,10 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from tests.books import assert_books_balance
 from tests.factories import (
     NOW,
     count,
     fetch,
+    histogram_rows,
     make_account,
     native,
     post,
@@ -22,7 +25,7 @@ from tests.factories import (
 )
 from tests.usage import traffic
 from usage import tasks
-from usage.rollups.fold import ROLLUP_LOCK, fold, fold_all
+from usage.rollups.fold import ROLLUP_LOCK, fold, fold_all, into_every_rollup
 from usage.rollups.tables import MEASURES, ROLLUPS
 
 DAYS = [date(2026, 10, 31), date(2026, 11, 14), date(2026, 11, 15)]
@@ -31,6 +34,7 @@ DAYS = [date(2026, 10, 31), date(2026, 11, 14), date(2026, 11, 15)]
 def assert_the_books_agree() -> None:
     for rollup in ROLLUPS:
         assert sums_of(rollup.table) == sums_of_log(), rollup.table
+    assert_books_balance()
 
 
 def test_every_roll_up_sums_up_to_the_log(account):
@@ -77,21 +81,45 @@ def test_one_request_in_every_roll_up(account):
         assert {name: row[name] for name in MEASURES} == expected
 
 
+def test_one_request_in_every_histogram(account):
+    post(account, native(latency_ms=50, time_to_first_token_ms=5), native(latency_ms=51), native())
+
+    fold_all()
+
+    for rows in histogram_rows().values():
+        counted = [(r["bucket"], r["latency_count"], r["first_token_count"]) for r in rows]
+        # 1.1 ** 16 = 4.59, 1.1 ** 17 = 5.05; 1.1 ** 41 = 49.8, 1.1 ** 42 = 54.8
+        assert counted == [(17, 0, 1), (42, 2, 0)]
+
+
+def test_what_was_folded_before_there_were_histograms_is_counted_by_the_migration(account):
+    traffic.record(account, traffic.rows(150, days=DAYS))
+    fold(rows_at_once=80)
+    counted = histogram_rows()
+    fetch("DELETE FROM usage_day_latency RETURNING 1")
+
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("usage.migrations.0007_latency_histograms").FILL)
+
+    assert histogram_rows() == counted
+    assert_books_balance()
+
+
 def test_folding_again_changes_nothing(account):
     traffic.record(account, traffic.rows(100, days=DAYS))
     fold_all()
-    before = rollup_rows()
+    before = rollup_rows(), histogram_rows()
 
     assert fold() == fold_all() == 0
 
-    assert rollup_rows() == before
+    assert (rollup_rows(), histogram_rows()) == before
 
 
 def test_in_any_steps_the_sums_are_the_same(account):
     traffic.record(account, traffic.rows(200, days=DAYS))
     with transaction.atomic():
         fold_all()
-        at_once = rollup_rows()
+        at_once = rollup_rows(), histogram_rows()
         transaction.set_rollback(True)
 
     steps = 0
@@ -99,7 +127,19 @@ def test_in_any_steps_the_sums_are_the_same(account):
         steps += 1
 
     assert steps >= 5
-    assert rollup_rows() == at_once
+    assert (rollup_rows(), histogram_rows()) == at_once
+
+
+def test_what_is_folded_can_be_taken_out_again(account):
+    traffic.record(account, traffic.rows(200, days=DAYS))
+    fold_all()
+
+    with connection.cursor() as cursor:
+        cursor.execute(into_every_rollup("true", times=-1))
+
+    assert all(not any(sums_of(rollup.table).values()) for rollup in ROLLUPS)
+    for rows in histogram_rows().values():
+        assert {(r["latency_count"], r["first_token_count"]) for r in rows} == {(0, 0)}
 
 
 def test_a_step_takes_the_oldest_batches(account):
@@ -123,7 +163,7 @@ def test_a_fold_that_is_rolled_back_leaves_everything(account):
         transaction.set_rollback(True)
 
     assert fetch("SELECT * FROM usage_batch ORDER BY 1") == ledger
-    assert all(rows == [] for rows in rollup_rows().values())
+    assert all(rows == [] for rows in (rollup_rows() | histogram_rows()).values())
     assert fold_all() == 100
     assert_the_books_agree()
 

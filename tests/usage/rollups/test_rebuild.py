@@ -5,7 +5,17 @@ from decimal import Decimal
 
 import pytest
 
-from tests.factories import fetch, make_account, native, post, rollup_rows, sums_of, sums_of_log
+from tests.books import assert_books_balance
+from tests.factories import (
+    fetch,
+    histogram_rows,
+    make_account,
+    native,
+    post,
+    rollup_rows,
+    sums_of,
+    sums_of_log,
+)
 from tests.usage import traffic
 from usage.rollups.fold import fold, fold_all
 from usage.rollups.rebuild import NothingToRebuildFrom, rebuild_day, rebuild_days
@@ -29,12 +39,12 @@ def traffic_in(zone: str) -> None:
 def test_a_rebuilt_day_is_what_was_folded(zone):
     traffic_in(zone)
     fold_all()
-    folded = rollup_rows()
+    folded = rollup_rows(), histogram_rows()
 
     # A microsecond before the first midnight is the day before.
     assert rebuild_days(workspace_ids(), date(2026, 10, 30), LAST) == 8
 
-    assert rollup_rows() == folded
+    assert (rollup_rows(), histogram_rows()) == folded
 
 
 @pytest.mark.django_db
@@ -48,6 +58,7 @@ def test_what_is_not_folded_yet_is_left_to_the_fold(zone):
 
     for rollup in ROLLUPS:
         assert sums_of(rollup.table) == sums_of_log()
+    assert_books_balance()
 
 
 def test_only_that_day_and_workspace_is_touched(account, outsiders_workspace):
@@ -82,16 +93,16 @@ def test_after_new_prices_a_rebuilt_day_has_them(account):
 def test_a_day_that_never_had_requests_stays_empty(workspace):
     rebuild_day(workspace.pk, date(2026, 11, 20))
 
-    assert all(rows == [] for rows in rollup_rows().values())
+    assert all(rows == [] for rows in (rollup_rows() | histogram_rows()).values())
 
 
 def test_sums_whose_requests_are_gone_are_not_erased(account):
-    post(account, native(workspace="research", occurred_at="2026-11-01T12:00:00Z"))
+    post(account, native(workspace="research", latency_ms=5, occurred_at="2026-11-01T12:00:00Z"))
     fold_all()
-    before = rollup_rows()
+    before = rollup_rows(), histogram_rows()
     fetch("DELETE FROM usage_requestlog RETURNING 1")
 
     with pytest.raises(NothingToRebuildFrom):
         rebuild_day(workspace_ids()[0], date(2026, 11, 1))
 
-    assert rollup_rows() == before
+    assert (rollup_rows(), histogram_rows()) == before

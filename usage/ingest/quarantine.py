@@ -80,7 +80,8 @@ def values_of(
     """What is kept of one call's bad rows. Sent again they go where the call's token may go."""
     kept = KEPT.get(source, bytes)
     # The same row of callers with other workspaces is another row.
-    place = str(sorted(narrowed_to(token)) if token else []).encode()
+    narrowed = sorted(narrowed_to(token)) if token else []
+    place = str(narrowed).encode() if narrowed else b""
     return [
         (
             account_id,

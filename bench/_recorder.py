@@ -44,7 +44,10 @@ class Recorder:
         finally:
             self.going.clear()
 
-    def stop(self) -> None:
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.join()
 

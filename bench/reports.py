@@ -164,8 +164,9 @@ def scratch() -> Iterator[Path]:
             shutil.rmtree(used, ignore_errors=True)
 
 
-def run(traffic: Traffic, results: Results, plans: Plans, directory: Path) -> None:
-    recorder = Recorder(traffic)
+def run(
+    traffic: Traffic, recorder: Recorder, results: Results, plans: Plans, directory: Path
+) -> None:
     written, folded = make(traffic)
     fold_down_to(unfolded(traffic, 0))
     tidy_up()
@@ -183,7 +184,6 @@ def run(traffic: Traffic, results: Results, plans: Plans, directory: Path) -> No
         plans.explain(place, partial(reported, place.asked, traffic, reach))
     size = sizes(traffic)
     recorded = measure_recording(results, recorder, traffic)
-    recorder.stop()
     print(f"Written {written:,.0f} rows/s, folded {folded:,.0f} rows/s in steps of {FOLD_STEP:,}.")
     print(f"Recorded {recorded:,.0f} records/s while asked. {results.verdict()}\n")
     harness.table(("table", "rows", "MB", "bytes a request"), size)
@@ -201,7 +201,8 @@ def main() -> None:
         place = harness.make_account()
         now = datetime.now(UTC)
         traffic = _traffic.prepare(place.account, place.workspace, rows=options.rows, now=now)
-        run(traffic, results, plans, directory)
+        with Recorder(traffic) as recorder:
+            run(traffic, recorder, results, plans, directory)
     for scope in scopes(traffic):
         results.show(scope, (*DASHBOARD, *COMBINATIONS))
     plans.show()

@@ -78,7 +78,7 @@ def wait_for(account: Account, ids: list[str]) -> None:
 
 def spooled(spool: Path) -> str:
     """Everything that is on the disk, whatever file it is in."""
-    return "\n".join(path.read_text() for path in spool.rglob("*.jsonl"))
+    return "".join(path.read_text() for path in sorted(spool.rglob("*.jsonl")))
 
 
 # Before the call

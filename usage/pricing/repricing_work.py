@@ -6,7 +6,7 @@ in between, the next call goes on with that day; and no day is ever counted twic
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -79,15 +79,22 @@ def work_on(repricing: Repricing, *, seconds: float = SECONDS_AT_ONCE) -> bool:
 def go_on(repricing: Repricing, *, is_time_up: Callable[[], bool]) -> None:
     card = card_for(repricing)
     selection = selection_of(repricing)
-    reached = repricing.reached
-    plan = rebill.workspace_days(selection)
-    left = [unit for unit in plan if reached is None or unit[:2] > reached]
-    progress(repricing, days_total=F("days_done") + len(left))
-    for unit in left:
+    for unit in days_left(repricing, rebill.workspace_days(selection)):
         step(repricing, selection, unit, card)
         if is_time_up():
             return
     end(repricing, State.DONE if repricing.is_applied else State.PREVIEWED)
+
+
+@transaction.atomic
+def days_left(repricing: Repricing, plan: Sequence[WorkspaceDay]) -> list[WorkspaceDay]:
+    """What of the plan is not done yet. Written down while no other worker gets further."""
+    claim(repricing)
+    repricing.refresh_from_db()
+    reached = repricing.reached
+    left = [unit for unit in plan if reached is None or unit[:2] > reached]
+    progress(repricing, days_total=F("days_done") + len(left))
+    return left
 
 
 def step(repricing: Repricing, selection: Selection, unit: WorkspaceDay, card: RateCard) -> None:

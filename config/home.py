@@ -14,10 +14,10 @@ from django.db.models import QuerySet
 
 from accounts.access import Reach
 from budgets.standing import standings
-from config import attention, periods, spend_chart
+from config import attention, spend_chart
 from config.budget_bars import bar
 from config.view import View, view_of
-from usage import formatting
+from usage import formatting, periods
 from usage.models import QuarantinedRow
 from usage.reports.question import Filter, Question
 from usage.reports.run import Report, ask

@@ -1,14 +1,12 @@
 """Spend over time, stacked by model: the series that the dashboard's chart draws."""
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from config.periods import DAY
 from config.view import View
 from usage import formatting
+from usage.buckets import after, buckets_of, label, title
 from usage.reports.question import Filter
 from usage.reports.run import Report, ask
 
@@ -61,47 +59,6 @@ def dataset(name: str, place: int | None, amounts: list[Decimal | None]) -> dict
         "values": [float(amount or 0) for amount in amounts],
         "texts": [formatting.money(amount) if amount else "" for amount in amounts],
     }
-
-
-def buckets_of(start: date, end: date, grain: str, zone: ZoneInfo) -> Iterator[date | datetime]:
-    """When each bucket of `[start, end)` begins, as reports name it: a day, or hours in UTC."""
-    if grain == "hour":
-        # Stepped in UTC: a day on which clocks change has 23 or 25 hours.
-        moment = datetime.combine(start, time.min, tzinfo=zone).astimezone(UTC)
-        last = datetime.combine(end, time.min, tzinfo=zone).astimezone(UTC)
-        while moment < last:
-            yield moment
-            moment += timedelta(hours=1)
-        return
-    day = start
-    if grain == "week":
-        day -= start.weekday() * DAY
-    elif grain == "month":
-        day = start.replace(day=1)
-    while day < end:
-        yield day
-        day = after(day, grain)
-
-
-def after(day: date, grain: str) -> date:
-    if grain == "month":
-        return (day.replace(day=1) + 31 * DAY).replace(day=1)
-    return day + (7 * DAY if grain == "week" else DAY)
-
-
-def label(bucket: Any, grain: str, zone: ZoneInfo) -> str:
-    if grain == "hour":
-        return f"{bucket.astimezone(zone):%H:%M}"
-    return f"{bucket:%b %Y}" if grain == "month" else f"{bucket:%b} {bucket.day}"
-
-
-def title(bucket: Any, grain: str, zone: ZoneInfo) -> str:
-    if grain == "hour":
-        local = bucket.astimezone(zone)
-        return f"{local:%a} {local.day} {local:%b}, {local:%H:%M} – {local:%H}:59"
-    if grain == "month":
-        return f"{bucket:%B %Y}"
-    return f"{'Week of ' if grain == 'week' else ''}{bucket:%a} {bucket.day} {bucket:%b %Y}"
 
 
 def link(view: View, bucket: Any, grain: str) -> str:

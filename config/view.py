@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from accounts.access import Reach
 from accounts.models import Account, Workspace
-from config import periods
-from config.periods import Period
+from usage import periods
+from usage.periods import Period
 from usage.reports.question import Question, today_in
 
 

@@ -7,11 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Reach
-from config import home, spend_chart
+from config import home
 from config.home import relative_change
 from config.view import view_of
 from tests.factories import NOW, make_workspace, native, post, reach_of, small_price_book
 from tests.people import People, make_people
+from usage.buckets import buckets_of
 from usage.models import QuarantinedRow
 from usage.reports.question import Question
 from usage.reports.run import ask
@@ -123,9 +124,7 @@ def test_today_is_cut_in_hours_of_the_accounts_zone(people):
 
 
 def test_the_day_on_which_clocks_go_back_has_25_hours():
-    buckets = spend_chart.buckets_of(
-        date(2026, 10, 25), date(2026, 10, 26), "hour", ZoneInfo("Europe/Berlin")
-    )
+    buckets = buckets_of(date(2026, 10, 25), date(2026, 10, 26), "hour", ZoneInfo("Europe/Berlin"))
 
     assert len(list(buckets)) == 25
 

@@ -1,4 +1,4 @@
-"""The dashboard's periods: presets and own dates, each with the period it is compared with.
+"""Periods that people choose: presets and own dates, each with the period it is compared with.
 
 Periods are days `[start, end)` of the account. Pure: today is an argument.
 """

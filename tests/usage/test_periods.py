@@ -2,8 +2,8 @@ from datetime import date
 
 import pytest
 
-from config import periods
-from config.periods import BadPeriod
+from usage import periods
+from usage.periods import BadPeriod
 
 TODAY = date(2026, 3, 30)
 

@@ -4,6 +4,7 @@ A *reach* is a set of accounts and workspaces. Everything that answers a caller,
 API, exports and charts, takes its rows from a reach and never from a model's manager.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,6 +58,16 @@ class Reach:
                 if w.account_id in ids and (not workspaces or w.slug in workspaces)
             ),
         )
+
+
+def part_with(reach: Reach, roles: Iterable[Role], right: Right) -> Reach:
+    """The part of what a user may see in which one of their roles has that right."""
+    having = [role for role in roles if right in RIGHTS_BY_ROLE[role.name]]
+    whole = {role.account_id for role in having if role.workspace_id is None}
+    single = {role.workspace_id for role in having}
+    workspaces = tuple(w for w in reach.workspaces if w.account_id in whole or w.pk in single)
+    known = whole | {workspace.account_id for workspace in workspaces}
+    return Reach(tuple(a for a in reach.accounts if a.pk in known), workspaces)
 
 
 def reach_of_user(user: User, right: Right = Right.SEE) -> Reach:

@@ -18,35 +18,46 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from accounts.access import RIGHTS_BY_ROLE, Reach, Right, reach_of_user
-from accounts.models import Account, Role, User
+from accounts.access import RIGHTS_BY_ROLE, Reach, Right, part_with, reach_of_user
+from accounts.models import Role, User
 
 
 def reach_of(request: HttpRequest, right: Right = Right.SEE) -> Reach:
-    """The caller's reach, asked once a request."""
+    """The caller's reach. What they may see is asked once a request; every role may see."""
     known = request.__dict__.setdefault("reaches", {})
     if right not in known:
-        known[right] = reach_of_user(cast(User, request.user), right)
+        if right is Right.SEE:
+            known[right] = reach_of_user(cast(User, request.user))
+        else:
+            seen = reach_of(request)
+            known[right] = (
+                seen if is_platform(request) else part_with(seen, roles_of(request), right)
+            )
     return known[right]
 
 
 def whole_accounts(request: HttpRequest, right: Right = Right.SEE) -> list[int]:
     """Ids of the accounts in which the caller's role with that right is account-wide."""
-    known = request.__dict__.setdefault("whole_accounts", {})
-    if right not in known:
-        known[right] = list(_whole_accounts(request, right))
-    return known[right]
+    if is_platform(request):
+        return reach_of(request).account_ids
+    return [
+        role.account_id
+        for role in roles_of(request)
+        if role.workspace_id is None and right in RIGHTS_BY_ROLE[role.name]
+    ]
 
 
-def _whole_accounts(request: HttpRequest, right: Right) -> Iterator[int]:
-    user = request.user
-    if not (user.is_active and user.is_staff):
-        return iter(())
-    if user.is_superuser:
-        return iter(Account.objects.values_list("pk", flat=True))
-    names = [name for name, rights in RIGHTS_BY_ROLE.items() if right in rights]
-    roles = Role.objects.filter(user=user, workspace=None, name__in=names)
-    return iter(roles.values_list("account", flat=True))
+def roles_of(request: HttpRequest) -> list[Role]:
+    """The caller's roles, asked once a request; of who may not log in here, none count."""
+    if "roles" not in request.__dict__:
+        user = request.user
+        counts = user.is_active and user.is_staff
+        request.__dict__["roles"] = list(Role.objects.filter(user=user.pk)) if counts else []
+    return request.__dict__["roles"]
+
+
+def is_platform(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_staff and request.user.is_superuser)
 
 
 # Filters that offer what is in the list; the usual ones would name every account there is.

@@ -8,6 +8,7 @@ from accounts.access import (
     Right,
     may,
     narrowed_to,
+    part_with,
     reach_of_token,
     reach_of_user,
 )
@@ -153,3 +154,21 @@ def test_a_reach_is_asked_in_few_queries(
 
     with django_assert_max_num_queries(2):
         assert [workspace.account.slug for workspace in reach_of_user(member).workspaces]
+
+
+@pytest.mark.parametrize("right", Right)
+@pytest.mark.parametrize("role", Role.Name.values)
+def test_what_is_left_of_what_somebody_sees_is_what_they_reach(
+    member, acme, research, support, foreign, role, right
+):
+    make_role(member, role, acme, support)
+    make_role(member, Role.Name.MANAGER, foreign.account)
+    make_role(member, Role.Name.VIEWER, make_account("initech"))
+
+    part = part_with(reach_of_user(member), member.roles.all(), right)
+
+    assert part == reach_of_user(member, right)
+
+
+def test_every_role_may_see():
+    assert all(Right.SEE in rights for rights in RIGHTS_BY_ROLE.values())

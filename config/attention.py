@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Value
 from django.urls import reverse
 
 from budgets.models import Delivery
@@ -15,13 +16,15 @@ from config.unfold import address
 from config.view import View
 from usage import formatting
 from usage.models import QuarantinedRow
-from usage.reports.run import ask
+from usage.reports.question import Question
+from usage.reports.run import Report
 
 SHOWN_MODELS = 3
 FAILED_DAYS = 7
 BOOKS_DAYS = 2
 SHOWN_RUNS = 20
 LONGEST_NAME = 40
+WAITING, FAILED = "waiting", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,38 @@ class Item:
     link: str
 
 
-def unpriced_models(view: View, unpriced: int) -> list[Item]:
-    if not unpriced:
+def items(
+    view: View,
+    *,
+    unpriced: Report | None,
+    quarantine: QuerySet[QuarantinedRow],
+    budgets: list[Standing],
+    whose_books: Collection[int],
+) -> list[Item]:
+    """All of it, what costs money first."""
+    waiting = waiting_rows(view, quarantine)
+    failed = failed_deliveries(view, budgets)
+    counted = dict(waiting.union(failed, all=True).values_list("kind", "number"))
+    return [
+        *unpriced_models(view, unpriced),
+        *set_aside(counted.get(WAITING, 0)),
+        *not_delivered(counted.get(FAILED, 0)),
+        *books(view, whose_books),
+    ]
+
+
+def unpriced_question(view: View) -> Question:
+    return view.question(metrics=("unpriced_requests",), group_by=("model",), limit=SHOWN_MODELS)
+
+
+def unpriced_models(view: View, report: Report | None) -> list[Item]:
+    if report is None:
         return []
-    report = ask(
-        view.question(metrics=("unpriced_requests",), group_by=("model",), limit=SHOWN_MODELS),
-        now=view.now,
-    )
     names = [shortened(row["model"]) for row in report.rows if row["unpriced_requests"]]
     return [
         Item(
             "price_change",
-            f"{plural(unpriced, 'request')} without a price",
+            f"{plural(report.totals['unpriced_requests'], 'request')} without a price",
             f"Spend does not include them. Models: {', '.join(names)}"
             + (" and others" if report.other and report.other["unpriced_requests"] else ""),
             view.log_url(unpriced="1"),
@@ -51,10 +74,32 @@ def unpriced_models(view: View, unpriced: int) -> list[Item]:
     ]
 
 
-def waiting_rows(view: View, quarantine: QuerySet[QuarantinedRow]) -> list[Item]:
-    number = quarantine.filter(
-        account__in=view.reach.account_ids, state=QuarantinedRow.State.WAITING
-    ).count()
+def waiting_rows(view: View, quarantine: QuerySet[QuarantinedRow]) -> QuerySet[Any, Any]:
+    return counted(
+        WAITING,
+        quarantine.filter(account__in=view.reach.account_ids, state=QuarantinedRow.State.WAITING),
+    )
+
+
+def failed_deliveries(view: View, budgets: list[Standing]) -> QuerySet[Any, Any]:
+    """Of the last days only: older alerts are not worth sending any more."""
+    return counted(
+        FAILED,
+        Delivery.objects.filter(
+            state=Delivery.State.FAILED,
+            alert__period__budget__in=[budget.id for budget in budgets],
+            alert__crossed_at__gt=view.now - timedelta(days=FAILED_DAYS),
+        ),
+    )
+
+
+def counted(kind: str, rows: QuerySet[Any]) -> QuerySet[Any, Any]:
+    """How many they are, beside a word: counts of several tables are asked for at once."""
+    number = rows.order_by().annotate(kind=Value(kind)).values("kind")
+    return number.annotate(number=Count("pk")).values("kind", "number")
+
+
+def set_aside(number: int) -> list[Item]:
     if not number:
         return []
     query = urlencode({"state__exact": QuarantinedRow.State.WAITING})
@@ -68,13 +113,7 @@ def waiting_rows(view: View, quarantine: QuerySet[QuarantinedRow]) -> list[Item]
     ]
 
 
-def failed_deliveries(view: View, budgets: list[Standing]) -> list[Item]:
-    """Of the last days only: older alerts are not worth sending any more."""
-    number = Delivery.objects.filter(
-        state=Delivery.State.FAILED,
-        alert__period__budget__in=[budget.id for budget in budgets],
-        alert__crossed_at__gt=view.now - timedelta(days=FAILED_DAYS),
-    ).count()
+def not_delivered(number: int) -> list[Item]:
     if not number:
         return []
     query = urlencode({"state__exact": Delivery.State.FAILED})

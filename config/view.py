@@ -11,19 +11,31 @@ from django.urls import reverse
 
 from accounts.access import Reach
 from accounts.models import Account, Workspace
+from config.naming import DIMENSIONS_IN_WORDS
 from usage import periods
-from usage.periods import Period
+from usage.periods import LONGEST_BY_DAY, LONGEST_BY_WEEK, Period
 from usage.reports.question import Question, today_in
+
+DEFAULT_BY = "model"
+# Hours of these are rolled up; hours of others are made of single requests.
+HOURLY = ("model", "provider", "endpoint")
+MOST_DAYS_OF_HOURS = 8
+MOST_DAYS_OF_OTHER_HOURS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a reader looks at: a part of their reach, over a period."""
+    """What a reader looks at: a part of their reach, over a period.
+
+    `by` is the dimension that the chart is stacked by, `grain` how time is cut in it.
+    """
 
     reach: Reach
     account: Account | None
     workspace: Workspace | None
     period: Period
+    by: str
+    grain: str
     now: datetime
 
     @property
@@ -55,12 +67,21 @@ class View:
             return f"yesterday by {self.now.astimezone(self.zone):%H:%M}"
         return self.period.before_label
 
+    def kept(self) -> list[tuple[str, str]]:
+        """The parameters of part and period, for forms that change something else."""
+        parameters = {
+            "account": self.account.slug if self.account else "",
+            "workspace": self.workspace.slug if self.workspace else "",
+            **self.period.as_query(),
+        }
+        return [(name, value) for name, value in parameters.items() if value]
+
     def as_query(self, **changes: str | None) -> str:
         """The query string of this view with some of its parameters changed."""
-        parameters = {
-            "account": self.account.slug if self.account else None,
-            "workspace": self.workspace.slug if self.workspace else None,
-            **self.period.as_query(),
+        parameters: dict[str, str | None] = {
+            **dict(self.kept()),
+            "by": self.by if self.by != DEFAULT_BY else None,
+            "grain": self.grain if self.grain != self.period.granularity else None,
         }
         if "range" in changes:
             parameters.pop("from", None)
@@ -80,6 +101,10 @@ class View:
         given = {name: value for name, value in parameters.items() if value}
         return f"{reverse('admin:request_log')}?{urlencode(given)}"
 
+    def failed_url(self, **more: Any) -> str:
+        """The failed ones of them: every class of status that is an error."""
+        return f"{self.log_url(status_class='4xx', **more)}&status_class=5xx"
+
 
 def view_of(reach: Reach, parameters: Mapping[str, str], *, now: datetime) -> View:
     """The part and the period that query parameters name. Raises BadPeriod."""
@@ -91,7 +116,25 @@ def view_of(reach: Reach, parameters: Mapping[str, str], *, now: datetime) -> Vi
     if workspace:
         within = Reach(within.accounts, (workspace,))
     period = periods.chosen(parameters, today=today_in(within, now=now))
-    return View(within, account, workspace, period, now)
+    by = parameters.get("by") or DEFAULT_BY
+    by = by if by in DIMENSIONS_IN_WORDS else DEFAULT_BY
+    grains = grains_of(period, by)
+    grain = parameters.get("grain") or period.granularity
+    grain = grain if grain in grains else period.granularity
+    return View(within, account, workspace, period, by, grain, now)
+
+
+def grains_of(period: Period, by: str) -> list[str]:
+    """The granularities that a chart of the period can show: neither two bars nor thousands."""
+    days = period.days
+    hours = days <= (MOST_DAYS_OF_HOURS if by in HOURLY else MOST_DAYS_OF_OTHER_HOURS)
+    fits = {
+        "hour": hours,
+        "day": 2 <= days <= LONGEST_BY_DAY,
+        "week": 14 <= days <= LONGEST_BY_WEEK,
+        "month": days >= 60,
+    }
+    return [grain for grain, fit in fits.items() if fit or grain == period.granularity]
 
 
 def _named(things: tuple[Any, ...], slug: str | None) -> Any:

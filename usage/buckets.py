@@ -4,37 +4,76 @@ Buckets begin as reports name them: with a day, or for hours with a moment in UT
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from usage.periods import DAY
 
+QUARTER = timedelta(minutes=15)  # zones change on quarters of an hour
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The time `[begins, ends)` within a period, and the `key` by which reports name it.
+
+    Days, or for hours moments. A week that the period cuts into begins with the period.
+    """
+
+    key: date | datetime
+    begins: date | datetime
+    ends: date | datetime
+
 
 def buckets_of(start: date, end: date, grain: str, zone: ZoneInfo) -> Iterator[date | datetime]:
     """When each bucket of `[start, end)` begins, as reports name it: a day, or hours in UTC."""
-    if grain == "hour":
-        # Stepped in UTC: a day on which clocks change has 23 or 25 hours.
-        moment = datetime.combine(start, time.min, tzinfo=zone).astimezone(UTC)
-        last = datetime.combine(end, time.min, tzinfo=zone).astimezone(UTC)
-        while moment < last:
-            yield moment
-            moment += timedelta(hours=1)
-        return
+    return (bucket.key for bucket in cut(start, end, grain, zone))
+
+
+def cut(start: date, end: date, grain: str, zone: ZoneInfo) -> list[Bucket]:
+    """The buckets of the local days `[start, end)`, in order."""
+    return list(hours(start, end, zone) if grain == "hour" else days(start, end, grain))
+
+
+def days(start: date, end: date, grain: str) -> Iterator[Bucket]:
     day = start
     if grain == "week":
         day -= start.weekday() * DAY
     elif grain == "month":
         day = start.replace(day=1)
     while day < end:
-        yield day
-        day = after(day, grain)
+        next_day = after(day, grain)
+        yield Bucket(day, max(day, start), min(next_day, end))
+        day = next_day
 
 
 def after(day: date, grain: str) -> date:
     if grain == "month":
         return (day.replace(day=1) + 31 * DAY).replace(day=1)
     return day + (7 * DAY if grain == "week" else DAY)
+
+
+def hours(start: date, end: date, zone: ZoneInfo) -> Iterator[Bucket]:
+    """Stepped in UTC: a day on which clocks change has 23 or 25 hours, or, where they change by
+    half an hour, an hour of half its length.
+    """
+    moment, last = midnight(start, zone), midnight(end, zone)
+    key, begins = hour_of(moment, zone), moment
+    while moment < last:
+        moment += QUARTER
+        if moment >= last or hour_of(moment, zone) != key:
+            yield Bucket(key, begins, min(moment, last))
+            key, begins = hour_of(moment, zone), moment
+
+
+def hour_of(moment: datetime, zone: ZoneInfo) -> datetime:
+    """When the hour of the moment began by the clock that it has itself, as PostgreSQL cuts it."""
+    return moment - timedelta(minutes=moment.astimezone(zone).minute)
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def label(bucket: Any, grain: str, zone: ZoneInfo) -> str:

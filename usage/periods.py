@@ -38,13 +38,16 @@ class Period:
     before_end: date
 
     @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
+    @property
     def granularity(self) -> str:
-        days = (self.end - self.start).days
-        if days == 1:
+        if self.days == 1:
             return "hour"
-        if days <= LONGEST_BY_DAY:
+        if self.days <= LONGEST_BY_DAY:
             return "day"
-        return "week" if days <= LONGEST_BY_WEEK else "month"
+        return "week" if self.days <= LONGEST_BY_WEEK else "month"
 
     @property
     def label(self) -> str:

@@ -1,5 +1,6 @@
 """Ask a question and get the answer: columns, rows, totals and what to know about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
@@ -42,6 +43,18 @@ def ask(question: Question, *, now: datetime) -> Report:
         cursor.execute(compiled.sql, compiled.parameters)
         fetched = cursor.fetchall()
     return answer(question, compiled, fetched, now=now)
+
+
+def ask_all(questions: Sequence[Question], *, now: datetime) -> list[Report]:
+    """The answers to several questions, each of its own moment, for one round trip."""
+    compiled = [compile_question(question) for question in questions]
+    with connection.cursor() as cursor:
+        cursor.execute(";".join(cursor.mogrify(c.sql, c.parameters) for c in compiled))
+        reports = []
+        for question, each in zip(questions, compiled, strict=True):
+            reports.append(answer(question, each, cursor.fetchall(), now=now))
+            cursor.nextset()
+    return reports
 
 
 def answer(

@@ -97,12 +97,15 @@
     list.replaceChildren(
       ...data.datasets.map((series) => {
         const item = document.createElement("li");
+        const label = document.createElement(series.link ? "a" : "span");
+        if (series.link) label.href = series.link;
         const swatch = document.createElement("i");
         swatch.style.backgroundColor = colourOf(series.place);
         const name = document.createElement("span");
         name.textContent = series.name;
         item.title = `${series.name}: ${series.total}`;
-        item.append(swatch, name);
+        label.append(swatch, name);
+        item.append(label);
         return item;
       }),
     );
@@ -129,7 +132,7 @@
   let shown = null;
 
   const isBeingUsed = () =>
-    live().matches(":hover") && document.querySelector("#tb-spend:hover") !== null;
+    document.querySelector("#tb-spend:hover, #tb-live select:focus") !== null;
 
   const refresh = async () => {
     if (document.visibilityState !== "visible" || isBeingUsed()) return;
@@ -156,13 +159,14 @@
       .join();
 
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("[data-submit-on-change]").forEach((form) => {
-      form.addEventListener("change", (event) => {
-        if (event.target.name === "account" && form.elements.workspace) {
-          form.elements.workspace.value = "";
-        }
-        form.requestSubmit();
-      });
+    // On the document: what stands in the region is replaced when it refreshes.
+    document.addEventListener("change", (event) => {
+      const form = event.target.closest("[data-submit-on-change]");
+      if (!form) return;
+      if (event.target.name === "account" && form.elements.workspace) {
+        form.elements.workspace.value = "";
+      }
+      form.requestSubmit();
     });
     if (!live()) return;
     shown = figuresOf(live());

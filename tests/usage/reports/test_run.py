@@ -14,7 +14,7 @@ from tests.usage import traffic
 from usage.pricing.meters import FURTHER_METER_NAMES
 from usage.reports.catalogue import METRICS, PERCENTILES, RAW_MEASURES
 from usage.reports.question import parse
-from usage.reports.run import Report, as_json, ask, plain, tidy
+from usage.reports.run import Report, as_json, ask, ask_all, plain, tidy
 from usage.rollups.fold import fold_all
 
 
@@ -46,6 +46,20 @@ def test_averages_are_over_what_is_known(account):
         # (2,000 * 2.5 + 40 * 10) / 1,000,000 over the two requests that have a price
         assert totals("cost_per_request") == [Decimal("0.0027")]
         fold_all()
+
+
+def test_what_is_asked_together_is_answered_as_if_asked_alone(account, django_assert_num_queries):
+    post(account, native(model="100 % odd; -- name"), native(member="ada"))
+    reach = reach_of(*Workspace.objects.select_related("account"))
+    asked = [
+        parse(QueryDict(query), reach, now=NOW)
+        for query in ("group_by=model", "group_by=member&limit=1", "metrics=cost&model=odd%")
+    ]
+
+    with django_assert_num_queries(1):
+        together = ask_all(asked, now=NOW)
+
+    assert together == [ask(question, now=NOW) for question in asked]
 
 
 def test_rates_of_tokens(account):

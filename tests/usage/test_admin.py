@@ -123,10 +123,14 @@ def test_a_row_that_is_still_wrong_stays_with_the_new_reason(client, transaction
     row = QuarantinedRow.objects.get()
     client.force_login(people.manager)
 
-    client.post(
+    page = client.post(
         f"{ROWS}{row.pk}/change/",
         {"body": row.body.replace('"model"', '"modell"'), "usage_quarantinedrow_send_this": ""},
+        follow=True,
     )
+
+    assert page.request["PATH_INFO"] == f"{ROWS}{row.pk}/change/"
+    assert "still cannot be recorded" in page.content.decode()
 
     row = QuarantinedRow.objects.get()
     assert row.state == QuarantinedRow.State.WAITING

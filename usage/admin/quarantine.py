@@ -9,7 +9,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from unfold.decorators import action, display
 
@@ -97,6 +97,12 @@ class QuarantinedRowAdmin(ScopedAdmin):
     def send_this(self, request: HttpRequest, obj: QuarantinedRow) -> None:
         # Behind this request's transaction: names that are created must be committed at once.
         transaction.on_commit(lambda: self.send(request, [obj]))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Who sends a row again sees what became of it, and may correct it once more."""
+        if any(name.endswith("_send_this") for name in request.POST):
+            return HttpResponseRedirect(request.path)
+        return super().response_change(request, obj)
 
     @action(description="Discard", permissions=["decide"])
     def discard_this(self, request: HttpRequest, obj: QuarantinedRow) -> None:

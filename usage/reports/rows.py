@@ -6,6 +6,7 @@ from typing import Any
 
 from usage.reports.catalogue import DIMENSIONS, METRICS, PERCENTILES, RAW_COLUMNS, Dimension
 from usage.reports.question import Question
+from usage.rollups.sizes import megabytes
 from usage.rollups.tables import (
     DIMENSION_COLUMNS,
     HISTOGRAMS,
@@ -45,7 +46,11 @@ def smallest(question: Question, tables: Iterable[Any]) -> Any:
         return None
     grain = {"week": "day", "month": "day"}.get(question.granularity, question.granularity)
     needed = {column for dimension in dimensions for column in dimension.needs}
-    return next((table for table in tables if table.covers(grain, needed)), None)
+    covering = [table for table in tables if table.covers(grain, needed)]
+    if len(covering) < 2:
+        return covering[0] if covering else None
+    sizes = megabytes()
+    return min(covering, key=lambda table: sizes[table.table])  # of equals the first
 
 
 def percentiles_of(question: Question) -> list[str]:
@@ -115,7 +120,7 @@ def log_rows(
     return f"""
     SELECT {", ".join(["l.workspace_id", *columns, *figures])}
     FROM {"unfolded" if table else "usage_requestlog"} l JOIN z USING (workspace_id){join}
-    WHERE {log_period(question)} AND {where}"""
+    WHERE {log_period(question, table)} AND {where}"""
 
 
 def wanted_columns(question: Question) -> list[str]:
@@ -134,23 +139,45 @@ def folded_period(table: Rollup) -> str:
         AND {HOUR_DAY} >= %(since)s AND {HOUR_DAY} < %(end)s"""
 
 
-def log_period(question: Question) -> str:
-    if question.by_days and not question.time_zone:
-        # The first two find the partitions and the index; the account's zone then decides.
+def log_period(question: Question, table: Rollup | None) -> str:
+    if not question.by_days or question.time_zone:
         return f"""l.workspace_id = ANY(%(workspaces)s)
-        AND l.occurred_at >= %(since)s::timestamptz - interval '15 hours'
-        AND l.occurred_at < %(end)s::timestamptz + interval '15 hours'
-        AND {LOCAL_DAY} >= %(since)s AND {LOCAL_DAY} < %(end)s"""
-    return f"""l.workspace_id = ANY(%(workspaces)s)
         AND l.occurred_at >= {edge(question, "since")}
         AND l.occurred_at < {edge(question, "end")}"""
+    within = "l.occurred_at >= z.since AND l.occurred_at < z.until"
+    if table:
+        return within
+    # What finds the partitions and the index; the account's own midnights then decide.
+    return f"""l.workspace_id = ANY(%(workspaces)s)
+        AND l.occurred_at >= %(since)s::timestamptz - interval '15 hours'
+        AND l.occurred_at < %(end)s::timestamptz + interval '15 hours' AND {within}"""
 
 
 def edge(question: Question, name: str) -> str:
     """The moment of one of the period's edges, where no account's own days decide."""
-    if question.by_days:
-        return f"(%({name})s::timestamp AT TIME ZONE %(zone)s)"
-    return f"%({name})s"
+    return midnight(f"%({name})s", "%(zone)s") if question.by_days else f"%({name})s"
+
+
+def workspaces(question: Question) -> str:
+    """The workspaces that are asked about, and when the period is in each: looking up a zone costs
+    more than anything else that is done for a row, so it is done once for each of them."""
+    columns = ["workspace_id", "time_zone"]
+    if question.by_days and not question.time_zone:
+        edges = {"since": "since", "start": "start", "end": "until"}
+        columns += [
+            f"{midnight(f'%({day})s', 'time_zone')} AS {name}" for day, name in edges.items()
+        ]
+    return f"""
+    SELECT {", ".join(columns)}
+    FROM unnest(%(workspaces)s::int[], %(zones)s::text[]) AS w(workspace_id, time_zone)"""
+
+
+def midnight(day: str, zone: str) -> str:
+    """When a day begins in a zone. Where clocks go back over midnight, which they then show twice,
+    PostgreSQL takes the second."""
+    moment = f"({day}::timestamp AT TIME ZONE {zone})"
+    before = f"({moment} - interval '1 hour')"
+    return f"CASE WHEN ({before} AT TIME ZONE {zone})::date < {day} THEN {moment} ELSE {before} END"
 
 
 def folded_is_earlier(table: Rollup) -> str:
@@ -159,7 +186,7 @@ def folded_is_earlier(table: Rollup) -> str:
 
 def log_is_earlier(question: Question) -> str:
     if question.by_days and not question.time_zone:
-        return f"{LOCAL_DAY} < %(start)s"
+        return "l.occurred_at < z.start"
     return f"l.occurred_at < {edge(question, 'start')}"
 
 

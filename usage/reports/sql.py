@@ -16,6 +16,7 @@ from usage.reports.rows import (
     parameters_of,
     pick,
     pick_histogram,
+    workspaces,
 )
 from usage.rollups.tables import MEASURES, Rollup
 
@@ -45,7 +46,7 @@ def compile_question(question: Question, *, source: Rollup | None = None) -> Com
     keys = group_keys(question, rollup)
     where = " AND ".join(conditions(question, parameters))
     sql = f"""
-WITH z(workspace_id, time_zone) AS (SELECT * FROM unnest(%(workspaces)s::int[], %(zones)s::text[])),
+WITH z AS MATERIALIZED ({workspaces(question)}),
 unfolded AS (SELECT * FROM {UNFOLDED}),
 u AS ({source_rows(question, rollup)}
 ), {grouped(question, rollup, keys, where)}, ranked AS (

@@ -82,7 +82,8 @@ def into_every_rollup(where: str, *, times: int = 1) -> str:
     """One statement that adds the log's rows that meet `where` to every roll-up and histogram.
 
     It answers with how many rows they are; `times=-1` takes them out again. Sums of days are made
-    from the sums over all dimensions, which are far fewer than the rows.
+    from the sums over all dimensions, which are far fewer than the rows, and histograms from the
+    finest.
     """
     inserts = {r.table: insert_sums(r, times) for r in ROLLUPS}
     inserts |= {h.table: insert_counts(h, times) for h in HISTOGRAMS}
@@ -90,6 +91,7 @@ def into_every_rollup(where: str, *, times: int = 1) -> str:
     return f"""
         WITH rows AS MATERIALIZED ({measured(where)}),
         days AS MATERIALIZED ({sums_of(everything, source="rows")}),
+        counts AS MATERIALIZED ({counts_of(HISTOGRAMS[-1], source="rows")}),
         {", ".join(f"into_{table} AS ({sql})" for table, sql in inserts.items())}
         SELECT count(*) FROM rows"""
 
@@ -146,8 +148,10 @@ def insert_sums(rollup: Rollup, times: int) -> str:
 
 
 def insert_counts(histogram: Histogram, times: int) -> str:
-    select = counts_of(histogram, source="rows")
-    return insert(histogram, tuple(DURATIONS.values()), select, times)
+    key, measures = ", ".join(histogram.key), tuple(DURATIONS.values())
+    sums = ", ".join(f"sum({name}) AS {name}" for name in measures)
+    select = f"SELECT {key}, {sums} FROM counts GROUP BY {key}"
+    return insert(histogram, measures, select, times)
 
 
 def insert(rollup: Rollup, measures: Sequence[str], select: str, times: int) -> str:

@@ -59,7 +59,7 @@ class Rollup:
         return fine_enough and columns <= {"workspace_id", *self.dimensions}
 
 
-# Smallest first: a report takes the first that covers it.
+# A report takes the smallest that covers it, and among small ones the first.
 ROLLUPS = (
     Rollup("usage_day_model", "day", ("model_id", "provider_id", "endpoint_id")),
     Rollup("usage_day_member", "day", ("member_id", "model_id")),
@@ -96,7 +96,11 @@ class Histogram(Rollup):
 BUCKET_RATIO = 1.1
 GREATEST_ERROR = math.sqrt(BUCKET_RATIO) - 1
 
-HISTOGRAMS = (Histogram("usage_day_latency", "day", ("model_id", "provider_id")),)
+# Every one can be made of the last.
+HISTOGRAMS = (
+    Histogram("usage_day_provider_latency", "day", ("provider_id",)),
+    Histogram("usage_day_latency", "day", ("model_id", "provider_id")),
+)
 
 
 def bucket_of(milliseconds: str) -> str:

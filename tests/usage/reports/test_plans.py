@@ -169,7 +169,7 @@ def test_where_all_is_folded_the_log_is_not_looked_at(busy):
         ({"group_by": ("model",)}, "usage_day_model_once"),
         ({"group_by": ("member",)}, "usage_day_member_once"),
         ({"granularity": "hour"}, "usage_hour_once"),
-        ({"metrics": ("latency_ms_p95",)}, "usage_day_latency_once"),
+        ({"metrics": ("latency_ms_p95",)}, "usage_day_provider_latency_once"),
     ],
 )
 def test_one_workspaces_day_is_found_by_the_key(busy, fields, index):

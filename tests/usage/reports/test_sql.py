@@ -80,6 +80,9 @@ ZONES = {
     "Europe/Berlin": [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)],
     "America/New_York": [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)],
     "Australia/Lord_Howe": [date(2026, 4, 4), date(2026, 4, 5), date(2026, 4, 6)],
+    # Midnight comes twice in Havana, and never in Cairo.
+    "America/Havana": [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)],
+    "Africa/Cairo": [date(2026, 4, 23), date(2026, 4, 24), date(2026, 4, 25)],
 }
 
 
@@ -121,6 +124,8 @@ def test_a_period_of_days_begins_and_ends_at_the_accounts_midnights(zone, db):
         ("Europe/Berlin", date(2026, 3, 29), 23),
         ("Europe/Berlin", date(2026, 10, 25), 25),
         ("Asia/Kolkata", date(2026, 3, 29), 24),
+        ("America/Havana", date(2026, 11, 1), 25),
+        ("Africa/Cairo", date(2026, 4, 24), 23),
     ],
 )
 def test_a_day_has_as_many_hours_as_its_clocks_show(zone, day, hours, db):
@@ -135,15 +140,21 @@ def test_a_day_has_as_many_hours_as_its_clocks_show(zone, day, hours, db):
     )
     fold(rows_at_once=30)
 
-    report = ask(
-        question(acme, start=day, end=day + timedelta(1), granularity="hour", order=("hour",)),
-        now=NOW,
-    )
+    for time_zone in (None, zone):
+        asked = question(
+            acme,
+            start=day,
+            end=day + timedelta(1),
+            granularity="hour",
+            order=("hour",),
+            time_zone=time_zone,
+        )
+        report = ask(asked, now=NOW)
 
-    assert [row["hour"] for row in report.rows] == [
-        midnight + timedelta(hours=n) for n in range(hours)
-    ]
-    assert {row["requests"] for row in report.rows} == {2}
+        assert [row["hour"] for row in report.rows] == [
+            midnight + timedelta(hours=n) for n in range(hours)
+        ]
+        assert {row["requests"] for row in report.rows} == {2}
 
 
 @pytest.mark.parametrize("unfolded", [True, False])

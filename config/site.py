@@ -42,6 +42,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
         # Not before: what stands beside them registers with this site.
         from config import books_page
         from usage.admin import price_review, unpriced
+        from usage.insight import pages as insight
 
         return [
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
@@ -58,6 +59,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
                 self.admin_view(unpriced.answers),
                 name="unpriced_answers",
             ),
+            *insight.urls(self.admin_view),
             path("books/", self.admin_view(books_page.page), name="books"),
             path("books/check/", self.admin_view(books_page.check_now), name="books_check"),
         ]

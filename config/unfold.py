@@ -124,6 +124,12 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Insight",
+                "items": [
+                    page("Savings", "energy_savings_leaf", "admin:savings"),
+                ],
+            },
+            {
                 "title": "Accounting",
                 "items": [
                     rows("Prices", "sell", "usage.price"),

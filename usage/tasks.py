@@ -1,8 +1,11 @@
 """What runs beside requests; `config/schedules.py` says when."""
 
 from django.utils import timezone
+from django_q.tasks import async_task
 
+from accounts.models import Account
 from usage import partitions
+from usage.insight import savings
 from usage.pricing import repricing_work
 from usage.rollups.fold import fold as fold_once
 
@@ -18,3 +21,12 @@ def reprice() -> None:
 
 def make_partitions() -> None:
     partitions.make_around(timezone.now())
+
+
+def find_all_savings() -> None:
+    for account_id in Account.objects.active().values_list("pk", flat=True):
+        async_task("usage.tasks.find_savings", account_id)
+
+
+def find_savings(account_id: int) -> None:
+    savings.refresh(Account.objects.get(pk=account_id), now=timezone.now())

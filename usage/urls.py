@@ -1,6 +1,7 @@
 from django.urls import path, re_path
 
 from usage import otlp_view, views
+from usage.insight import views as insight
 
 urlpatterns = [
     path("requests/", views.RequestsView.as_view(), name="requests"),
@@ -9,4 +10,5 @@ urlpatterns = [
     re_path(r"^otlp/v1/traces/?$", otlp_view.TracesView.as_view(), name="otlp-traces"),
     path("usage/", views.UsageView.as_view(), name="usage"),
     path("usage/schema/", views.UsageSchemaView.as_view(), name="usage-schema"),
+    path("savings/", insight.SavingsView.as_view(), name="savings"),
 ]

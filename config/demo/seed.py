@@ -16,6 +16,7 @@ from config.demo.traffic import Traffic, occurred_at
 from usage import partitions
 from usage.ingest.receive import receive
 from usage.ingest.schema import NativeRequest
+from usage.insight import savings
 from usage.models import Price
 from usage.pricing import ratecard
 from usage.pricing.catalogue import import_catalogue
@@ -66,6 +67,7 @@ def seed(*, now: datetime, days: int = DAYS, requests: int = REQUESTS) -> Seeded
         recorded += record(account, (r for r in traffic if occurred_at(r) >= then))
         receive(list(BROKEN_ROWS), source="native", account=account, token=None, now=now)
     fold_all()
+    savings.refresh(account, now=now)
     return Seeded(account, recorded)
 
 

@@ -1,5 +1,5 @@
-"""The price book and the quarantine in the admin."""
+"""The price book, insight and the quarantine in the admin."""
 
-from usage.admin import prices, quarantine, repricing
+from usage.admin import insight, prices, quarantine, repricing
 
-__all__ = ["prices", "quarantine", "repricing"]
+__all__ = ["insight", "prices", "quarantine", "repricing"]

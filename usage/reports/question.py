@@ -117,9 +117,7 @@ class Question:
 
     @property
     def length(self) -> timedelta:
-        if isinstance(self.start, datetime) and isinstance(self.end, datetime):
-            return self.end - self.start
-        return timedelta(self.end.toordinal() - self.start.toordinal())
+        return length_of(self.start, self.end)
 
     @property
     def whole_months(self) -> int:
@@ -172,6 +170,12 @@ class Question:
             "timezone": self.time_zone or sorted({a.time_zone for a in self.reach.accounts}),
             "accounts": [account.slug for account in self.reach.accounts],
         }
+
+
+def length_of(start: date | datetime, end: date | datetime) -> timedelta:
+    if isinstance(start, datetime) and isinstance(end, datetime):
+        return end - start
+    return timedelta(end.toordinal() - start.toordinal())
 
 
 def figure_names(metrics: Iterable[str], compare: str | None) -> list[str]:

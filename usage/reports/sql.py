@@ -46,10 +46,7 @@ def compile_question(question: Question, *, source: Rollup | None = None) -> Com
     keys = group_keys(question, rollup)
     where = " AND ".join(conditions(question, parameters))
     sql = f"""
-WITH z AS MATERIALIZED ({workspaces(question)}),
-unfolded AS (SELECT * FROM {UNFOLDED}),
-u AS ({source_rows(question, rollup)}
-), {grouped(question, rollup, keys, where)}, ranked AS (
+{with_rows(question, rollup)}, {grouped(question, rollup, keys, where)}, ranked AS (
     SELECT *, row_number() OVER (ORDER BY {", ".join(ordering(question, keys))}) AS place
     FROM grouped WHERE NOT is_total
 ), rest AS (
@@ -67,6 +64,14 @@ SELECT s.kind, (SELECT count(*) FROM ranked), {", ".join(columns(question))}
 FROM shown s{label_joins(question)}
 ORDER BY s.kind <> 'row', s.place"""
     return Compiled(sql, parameters, rollup.table if rollup else "usage_requestlog")
+
+
+def with_rows(question: Question, rollup: Rollup | None) -> str:
+    """How a statement begins: with `u`, the rows of sums that the question is about."""
+    return f"""WITH z AS MATERIALIZED ({workspaces(question)}),
+unfolded AS (SELECT * FROM {UNFOLDED}),
+u AS ({source_rows(question, rollup)}
+)"""
 
 
 def source_rows(question: Question, rollup: Rollup | None) -> str:

@@ -42,9 +42,11 @@ class TokenbookAdminSite(UnfoldAdminSite):
         # Not before: what stands beside them registers with this site.
         from config import books_page
         from usage.admin import price_review, unpriced
+        from usage.explorer import page as explorer
         from usage.insight import pages as insight
 
         return [
+            path("explorer/", self.admin_view(explorer.page), name="explorer"),
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
             path(
                 "requests/one/",

@@ -113,6 +113,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Analytics",
                 "items": [
                     page("Dashboard", "monitoring", "admin:index"),
+                    page("Explorer", "query_stats", "admin:explorer"),
                     page("Request log", "receipt_long", "admin:request_log"),
                 ],
             },

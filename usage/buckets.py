@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from usage.periods import DAY
 
+# Buckets that are moments; the others are days.
+STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 QUARTER = timedelta(minutes=15)  # zones change on quarters of an hour
 
 
@@ -72,20 +74,45 @@ def hour_of(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment - timedelta(minutes=moment.astimezone(zone).minute)
 
 
+def within(
+    start: date | datetime, end: date | datetime, grain: str, zone: ZoneInfo
+) -> Iterator[date | datetime]:
+    """When each bucket of `[start, end)` begins, of days or of moments, as reports name it."""
+    if grain == "minute":
+        moment, last = moment_of(start, zone).replace(second=0, microsecond=0), moment_of(end, zone)
+        while moment < last:
+            yield moment
+            moment += STEPS[grain]
+        return
+    first, after_last = moment_of(start, zone), moment_of(end, zone)
+    for bucket in cut(day_of(start, zone), day_of(end, zone) + DAY, grain, zone):
+        if moment_of(bucket.ends, zone) > first and moment_of(bucket.begins, zone) < after_last:
+            yield bucket.key
+
+
+def moment_of(edge: date | datetime, zone: ZoneInfo) -> datetime:
+    return edge.astimezone(UTC) if isinstance(edge, datetime) else midnight(edge, zone)
+
+
+def day_of(edge: date | datetime, zone: ZoneInfo) -> date:
+    return edge.astimezone(zone).date() if isinstance(edge, datetime) else edge
+
+
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def label(bucket: Any, grain: str, zone: ZoneInfo) -> str:
-    if grain == "hour":
+    if grain in STEPS:
         return f"{bucket.astimezone(zone):%H:%M}"
     return f"{bucket:%b %Y}" if grain == "month" else f"{bucket:%b} {bucket.day}"
 
 
 def title(bucket: Any, grain: str, zone: ZoneInfo) -> str:
-    if grain == "hour":
+    if grain in STEPS:
         local = bucket.astimezone(zone)
-        return f"{local:%a} {local.day} {local:%b}, {local:%H:%M} – {local:%H}:59"
+        until = f" – {local:%H}:59" if grain == "hour" else ""
+        return f"{local:%a} {local.day} {local:%b}, {local:%H:%M}{until}"
     if grain == "month":
         return f"{bucket:%B %Y}"
     return f"{'Week of ' if grain == 'week' else ''}{bucket:%a} {bucket.day} {bucket:%b %Y}"

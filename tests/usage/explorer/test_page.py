@@ -1,0 +1,246 @@
+"""The explorer's page: what it shows is what the API answers, to whom it may be shown."""
+
+import re
+from decimal import Decimal
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.factories import bearer, native, post, small_price_book
+from tests.people import People, make_people
+from tests.usage.calls import USAGE
+
+EXPLORER = "/admin/explorer/"
+PERIOD = {"from": "2026-11-14", "to": "2026-11-21"}
+MOST_QUERIES = 17  # eleven of them are the session's and the navigation's
+
+
+@pytest.fixture
+def people(db: None) -> People:
+    small_price_book()
+    return make_people()
+
+
+@pytest.fixture
+def recorded(people: People) -> People:
+    """Acme's requests in two workspaces on two days, and one of Globex'."""
+    research = {"workspace": "research", "project": "apollo", "member": "ada@acme.test"}
+    post(
+        people.acme,
+        native(**research),
+        native(**research, occurred_at="2026-11-19T10:00:00Z", input_tokens=2000),
+        native(workspace="support", status=500, latency_ms=900, output_tokens=7),
+        native(workspace="support", model="unheard-of"),
+    )
+    post(people.globex, native(workspace="launch", project="moon", model="moonshot"))
+    return people
+
+
+def opened(client, user, **parameters):
+    client.force_login(user)
+    page = client.get(EXPLORER, parameters)
+    assert page.status_code == 200
+    return page
+
+
+def asked_of_api(client, account, page):
+    """The API's answer to the page's own API call."""
+    query = urlsplit(re.search(r"'(http.+)'", page.context["api_call"])[1]).query
+    return client.get(f"{USAGE}?{query}", headers=bearer(account)).json()
+
+
+def shown(page):
+    return [
+        [str(name["text"]) for name in row.names] + [cell.exact for cell in row.cells]
+        for row in page.context["table"].rows
+    ]
+
+
+QUESTIONS = [
+    {"metrics": "cost,requests,error_rate", "group_by": "model"},
+    {"metrics": "requests", "group_by": "workspace,model"},
+    {"metrics": "cost", "group_by": "project", "granularity": "day"},
+    {"metrics": "requests,latency_ms_p95", "granularity": "hour", "workspace": "support"},
+    {"metrics": "cost,requests", "group_by": "member", "compare": "previous"},
+    {"metrics": "requests", "group_by": "status_class", "status_class": ["2xx", "5xx"]},
+    {"metrics": "requests", "group_by": "model", "project": "none"},
+]
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_figures_are_those_of_the_api(client, recorded, asked):
+    page = opened(client, recorded.viewer, **PERIOD, **asked)
+
+    answer = asked_of_api(client, recorded.acme, page)
+    grid = page.context["grid"]
+    figures = grid.figures
+    rows = [{name: line.values[name] for name in figures} for line in grid.rows]
+    assert [as_text(row) for row in rows] == [
+        {name: row[name] for name in figures} for row in answer["rows"]
+    ]
+    assert as_text(grid.total.figures[0]) == answer["totals"]
+    assert answer["totals"]["requests"] > 0 if "requests" in figures else True
+
+
+@pytest.mark.parametrize("columns", ["time", "model"])
+def test_figures_over_columns_are_those_of_the_api(client, recorded, columns):
+    asked = {"metrics": "cost,requests", "group_by": "workspace,model", "granularity": "day"}
+    page = opened(client, recorded.viewer, **PERIOD, **asked, columns=columns)
+
+    answer = asked_of_api(client, recorded.acme, page)
+    cells = [
+        as_text(figures)
+        for line in page.context["grid"].rows
+        for figures in line.figures[1:]
+        if figures
+    ]
+    expected = [{"cost": row["cost"], "requests": row["requests"]} for row in answer["rows"]]
+    assert sorted(cells, key=str) == sorted(expected, key=str)
+    assert as_text(page.context["grid"].total.figures[0]) == answer["totals"]
+
+
+def as_text(figures):
+    return {
+        name: f"{value.normalize():f}"
+        if isinstance(value, Decimal) and value
+        else "0"
+        if isinstance(value, Decimal)
+        else value
+        for name, value in figures.items()
+    }
+
+
+def test_without_a_question_it_is_spend_by_model_over_time(client, recorded):
+    post(recorded.acme, native(workspace="research", occurred_at=None), now=timezone.now())
+
+    page = opened(client, recorded.viewer)
+
+    assert page.context["exploration"].question.group_by == ("model",)
+    assert len(page.context["table"].headings) == 1 + 1 + 7
+    assert [row[0] for row in shown(page)][-1] == "Total"
+
+
+def test_a_cell_leads_to_less_by_the_next_dimension(client, recorded):
+    page = opened(client, recorded.viewer, **PERIOD, metrics="cost,requests", group_by="model")
+    link = page.context["table"].rows[0].cells[0].link
+
+    page = client.get(EXPLORER + link)
+
+    assert page.context["exploration"].question.filters["model"].keys == ("gpt-4o",)
+    assert page.context["exploration"].row_axes == ["workspace"]
+    assert shown(page)[-1] == ["Total", "$0.01207", "3 requests"]
+
+
+def test_at_the_bottom_are_the_requests(client, recorded):
+    path = f"{EXPLORER}?from=2026-11-14&to=2026-11-21&metrics=requests&group_by=model"
+    client.force_login(recorded.viewer)
+    for _ in range(7):
+        page = client.get(path)
+        if page.context.get("page"):
+            break
+        link = page.context["table"].rows[0].cells[0].link
+        path = link if link.startswith("/") else EXPLORER + link
+
+    assert path.startswith("/admin/requests/?")
+    assert {row["model"] for row in page.context["page"].rows} == {"gpt-4o"}
+    assert len(page.context["page"].rows) == 2
+
+
+def test_a_bucket_leads_into_its_own_time(client, recorded):
+    page = opened(client, recorded.viewer, **PERIOD, metrics="requests", columns="time")
+    link = page.context["table"].rows[-1].cells[-2].link
+
+    assert parse_qs(urlsplit(link).query)["from"] == ["2026-11-19"]
+    assert parse_qs(urlsplit(link).query)["to"] == ["2026-11-20"]
+
+
+def test_an_outsider_sees_neither_figures_nor_names(client, recorded):
+    for asked in ({}, {"account": "acme"}, {"workspace": "research"}, {"project_id": "1"}):
+        page = opened(client, recorded.outsider, **PERIOD, **asked, group_by="project,member,model")
+        words = unescape(page.content.decode()).replace("account=acme", "")
+        assert "ada@acme.test" not in words
+        assert "apollo" not in words
+        assert "unheard-of" not in words
+
+
+@pytest.mark.parametrize(
+    ("who", "requests"),
+    [
+        ("owner", 4),
+        ("manager", 4),
+        ("accountant", 4),
+        ("viewer", 4),
+        ("support_manager", 2),
+        ("outsider", 1),
+        ("staff", 5),
+    ],
+)
+def test_everybody_sees_what_their_roles_reach(client, recorded, who, requests):
+    page = opened(client, getattr(recorded, who), **PERIOD, metrics="requests")
+
+    assert page.context["grid"].total.figures[0] == {"requests": requests}
+
+
+def test_who_has_no_role_is_told_so(client, recorded):
+    assert "No role names you" in opened(client, recorded.newcomer).content.decode()
+
+
+def test_strangers_are_asked_to_log_in(client, db):
+    assert client.get(EXPLORER)["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "control", "words"),
+    [
+        ({"metrics": "cots"}, "metrics", "did you mean"),
+        ({"metrics": "cost", "group_by": "modle"}, "group_by", "did you mean model"),
+        ({"metrics": "cost", "granularity": "fortnight"}, "granularity", "one of"),
+        ({"metrics": "cost", "granularity": "minute"}, "granularity", "may have 1 day"),
+        ({"columns": "colour"}, "columns", "one of"),
+        ({"range": "yesterday"}, "period", "There is no range"),
+        ({"from": "tomorrow"}, "period", "neither a day"),
+        ({"from": "2026-11-02", "to": "2026-11-02"}, "period", "after the last"),
+        ({"from": "1000-01-01", "to": "3000-01-01"}, "period", "ten years"),
+        ({"from": "0001-01-01", "to": "0001-02-01", "compare": "previous"}, "compare", "no time"),
+        ({"compare": "never"}, "compare", "previous"),
+        ({"limit": "0"}, "limit", "whole number"),
+        ({"limit": "9" * 5000}, "limit", "whole number"),
+        ({"order": "-weather"}, "order", "one of"),
+        (
+            {"metrics": "latency_ms_p95", "order": "-latency_ms_p95", "columns": "time"},
+            "order",
+            "p",
+        ),
+        ({"metrics": "cost", "columns": "time", "by": "never"}, "order", "never"),
+        ({"modle": "gpt-4o"}, "filters", "did you mean model"),
+        ({"project_id": "seven"}, "filter_project", "whole number"),
+        ({"streamed_id": "1"}, "filter_streamed", "no ids"),
+        ({"account": "globex"}, "account", "not yours"),
+        ({"timezone": "Mars/Base"}, "timezone", "time zone"),
+        ({"chart": "pie"}, "chart", "There is no chart"),
+        ({"metrics": "cost", "metric": "requests"}, "metric", "one of"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_beside_its_control(
+    client, recorded, parameters, control, words
+):
+    page = opened(client, recorded.viewer, **parameters)
+
+    assert words in page.context["problems"][control]
+    assert unescape(page.content.decode()).count(page.context["problems"][control]) == 1
+
+
+def test_the_page_asks_few_questions(client, recorded):
+    client.force_login(recorded.viewer)
+    for asked in ({}, {"metrics": "cost", "group_by": "project,member", "project_id": "1"}):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            client.get(EXPLORER, asked)
+        reports = [q for q in queries if "WITH z " in q["sql"]]
+        assert len(reports) == 1
+        assert len(queries) <= MOST_QUERIES

@@ -103,6 +103,8 @@ def one_snapshot() -> Iterator[None]:
     with transaction.atomic(), connection.cursor() as cursor:
         if outermost:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # Before anything is seen: retention drops no day that the snapshot still counts on.
+            cursor.execute("LOCK TABLE ONLY usage_requestlog IN ACCESS SHARE MODE")
         cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEM])
         yield
 

@@ -266,3 +266,4 @@ class Price(models.Model):
 
 from usage.insight_models import ModelCapability, Saving  # noqa: E402, F401
 from usage.repricing_models import RepricedModel, Repricing  # noqa: E402, F401
+from usage.retention_models import GoneDay  # noqa: E402, F401

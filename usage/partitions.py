@@ -8,6 +8,9 @@ from django.db import connection, transaction
 DAYS_BEHIND = 95  # the longest retention and some
 DAYS_AHEAD = 10
 
+LOG = "usage_requestlog"
+STRAYS = f"{LOG}_default"
+
 # Web, worker and migrations may start at once and find the same days missing.
 PARTITION_LOCK = 7_100_003
 
@@ -23,9 +26,15 @@ def log_exists() -> bool:
 
 
 def make_around(now: datetime) -> int:
-    """Make what is missing from `DAYS_BEHIND` days ago to `DAYS_AHEAD` days ahead; how many."""
+    """Make what is missing from `DAYS_BEHIND` days ago to `DAYS_AHEAD` days ahead; how many.
+
+    Days before the newest one that is there are left alone: those that are missing were dropped.
+    """
     today = now.astimezone(UTC).date()
-    return make_between(today - timedelta(DAYS_BEHIND), today + timedelta(DAYS_AHEAD))
+    first = today - timedelta(DAYS_BEHIND)
+    if there := day_partitions():
+        first = max(first, day_of(there[-1]) + timedelta(1))
+    return make_between(first, today + timedelta(DAYS_AHEAD))
 
 
 def make_between(first: date, last: date) -> int:
@@ -36,9 +45,9 @@ def make_between(first: date, last: date) -> int:
     existing = existing_partitions()
     made = 0
     for day in days(first, last):
-        name = f"usage_requestlog_{day:%Y%m%d}"
+        name = name_of(day)
         if name not in existing:
-            made += _make("usage_requestlog", name, "occurred_at", day, day + timedelta(1))
+            made += _make(LOG, name, "occurred_at", day, day + timedelta(1))
     for month in months(first, last):
         name = f"usage_day_{month:%Y%m}"
         if name not in existing:
@@ -53,6 +62,21 @@ def existing_partitions() -> set[str]:
             "('usage_requestlog'::regclass, 'usage_day'::regclass)"
         )
         return {name for (name,) in cursor.fetchall()}
+
+
+def name_of(day: date) -> str:
+    return f"{LOG}_{day:%Y%m%d}"
+
+
+def day_of(name: str) -> date:
+    return date.fromisoformat(name.removeprefix(f"{LOG}_"))
+
+
+def day_partitions() -> list[str]:
+    """Those of the log that are a day's, the oldest first."""
+    return sorted(
+        name for name in existing_partitions() if name.removeprefix(f"{LOG}_").isdecimal()
+    )
 
 
 def days(first: date, last: date) -> Iterator[date]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection
 
+from usage.gone_days import gone_within
 from usage.reports.catalogue import DIMENSIONS, METRICS
 from usage.reports.question import MAX_ROWS, Question, figure_names
 from usage.reports.sql import Compiled, compile_question
@@ -134,10 +135,11 @@ def warnings_of(
     if compiled.source == "usage_requestlog":
         kept = min((w.retention_days for w in question.reach.workspaces), default=30)
         oldest = now - timedelta(days=kept)
-        if question.starts_before(oldest):
+        gone = gone_within(question)
+        if gone.requests or question.starts_before(oldest):
             warnings.append(
                 "This question is answered from single requests, which are kept for "
-                f"{kept} days; what is older may be missing."
+                f"{kept} days; {gone or 'what is older may be missing'}."
             )
     return warnings
 

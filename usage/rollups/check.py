@@ -8,7 +8,8 @@ Sums are kept for ever, single requests are not. Which days are compared with th
 
 - All days from `strict_from` on. That day is past the retention and past the oldest request that
   the workspace has, so that nothing of it was deleted.
-- Of the days before it those for which the log has as many requests as the roll-ups count, or more.
+- Of the days before it, and of those that retention removed requests of (`GoneDay`), the ones for
+  which the log has as many requests as the roll-ups count, or more.
 - The others are gone, or partly gone: there the roll-ups are compared with each other.
 """
 
@@ -222,7 +223,9 @@ by_table AS ({BY_TABLE}),
 counted AS (SELECT day, max(requests) AS requests FROM by_table GROUP BY day),
 gone AS (
     SELECT day FROM counted LEFT JOIN in_log USING (day)
-    WHERE day < %(strict_from)s AND counted.requests > coalesce(in_log.requests, 0)
+    WHERE (day < %(strict_from)s OR day IN (
+            SELECT g.day FROM usage_goneday g WHERE g.workspace_id = %(workspace)s))
+        AND counted.requests > coalesce(in_log.requests, 0)
 ), says AS (  -- a table without the day says nothing of it, which is zero
     SELECT p.place, g.day, {listed("coalesce(t.{}, 0) AS {}", tuple(MEASURES))}
     FROM gone g CROSS JOIN unnest(ARRAY[{", ".join(f"'{r.table}'" for r in DAYS)}]) AS p(place)

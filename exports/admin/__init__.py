@@ -1,0 +1,5 @@
+"""Exports in the admin; Django finds it here."""
+
+from exports.admin import archive
+
+__all__ = ["archive"]

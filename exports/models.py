@@ -1,0 +1,3 @@
+from exports.archive_models import ArchiveFile, RetentionRun
+
+__all__ = ["ArchiveFile", "RetentionRun"]

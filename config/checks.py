@@ -103,6 +103,23 @@ def check_data_directory(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.files)
+def check_retention(**_: Any) -> list[CheckMessage]:
+    from exports.places import BadPlace, place_of
+
+    found: list[CheckMessage] = []
+    if settings.RETENTION_WITHOUT_ARCHIVE not in ("keep", "delete"):
+        hint = "keep (the default) removes nothing; delete removes what expired, for good."
+        found.append(
+            Error("RETENTION_WITHOUT_ARCHIVE is keep or delete.", hint=hint, id="config.E008")
+        )
+    try:
+        place_of(settings.ARCHIVE_URL or "/")
+    except BadPlace as error:
+        found.append(Error(f"ARCHIVE_URL: {error}", id="config.E009"))
+    return found
+
+
 def can_be_written(directory: Path) -> bool:
     """Or, where it is still to be made, whether it can be made."""
     existing = next(path for path in [directory, *directory.parents] if path.exists())

@@ -35,6 +35,7 @@ TICKS = (
 SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
+    Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),
     Schedule("books", cron="30 2 * * *", task="config.tasks.check_all_books"),
 )
 

@@ -149,6 +149,10 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tokenbook <tokenbook
 INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=64 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = INGEST_MAX_BYTES
 
+# Where requests go that are past their retention; without it they are kept, or deleted.
+ARCHIVE_URL = env.str("ARCHIVE_URL", default="")
+RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="keep")
+
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=900)
 
 # Python runs one thread at a time; the others wait for PostgreSQL, and calls that wait together are

@@ -164,6 +164,8 @@ UNFOLD: dict[str, Any] = {
                 "title": "Operations",
                 "items": [
                     page("Books", "balance", "admin:books", keeps_books),
+                    rows("Archive", "inventory_2", "exports.archivefile"),
+                    rows("Retention runs", "auto_delete", "exports.retentionrun"),
                     rows("Quarantine", "report", "usage.quarantinedrow"),
                     rows("Mail deliveries", "mail", "budgets.delivery"),
                     rows("Failed tasks", "running_with_errors", "django_q.failure"),

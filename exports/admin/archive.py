@@ -128,6 +128,8 @@ class RetentionRunAdmin(ReadOnly, ModelAdmin):
     def removed(self, run: RetentionRun) -> str:
         return formatting.count(run.rows_removed)
 
-    @display(description="outcome", label={"done": "success", "failed": "danger", "running": "info"})
+    @display(
+        description="outcome", label={"done": "success", "failed": "danger", "running": "info"}
+    )
     def outcome(self, run: RetentionRun) -> str:
         return "failed" if run.error else ("done" if run.finished_at else "running")

@@ -18,10 +18,13 @@ def people(db) -> People:
     for account in (people.acme, people.globex):
         ArchiveFile.objects.create(
             account=account, day=date(2026, 10, 1), part=1, state="archived", key="k",
-            start_at=WRITTEN_AT, end_at=WRITTEN_AT, workspace_ids=[], rows=1234, checksum=Decimal(1),
-            totals={"cost": "1.5"}, sha256="0" * 64, size=5000, written_at=WRITTEN_AT,
+            start_at=WRITTEN_AT, end_at=WRITTEN_AT, workspace_ids=[], rows=1234,
+            checksum=Decimal(1), totals={"cost": "1.5"}, sha256="0" * 64, size=5000,
+            written_at=WRITTEN_AT,
         )  # fmt: skip
-    RetentionRun.objects.create(started_at=WRITTEN_AT, mode="archive", error="There is no bucket b.")
+    RetentionRun.objects.create(
+        started_at=WRITTEN_AT, mode="archive", error="There is no bucket b."
+    )
     return people
 
 

@@ -47,6 +47,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
 
         return [
             path("explorer/", self.admin_view(explorer.page), name="explorer"),
+            path("explorer/values/", self.admin_view(explorer.values), name="explorer_values"),
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
             path(
                 "requests/one/",

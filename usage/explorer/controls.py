@@ -64,6 +64,7 @@ def controls_of(exploration: Exploration, reach: Reach) -> dict[str, Any]:
         "limits": list(limits(exploration)),
         "compare": comparison(exploration),
         "hidden": hidden(exploration, "account", "workspace", "workspace_id"),
+        "hidden_for_filter": hidden(exploration),
         "hidden_for_period": hidden(exploration, "range", "from", "to"),
         "workspaces": workspaces(exploration, reach),
         "workspace": workspace_of(exploration),

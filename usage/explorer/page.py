@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
@@ -13,10 +13,13 @@ from accounts.access import Reach, Right
 from accounts.scoped_admin import reach_of
 from usage import buckets, periods, request_filters, request_log_page
 from usage.explorer import controls, drill, words
-from usage.explorer.exploration import Exploration, explore
+from usage.explorer.chart import chart_of
+from usage.explorer.exploration import TIME, Exploration, explore
 from usage.explorer.grid import Grid, lay_out
 from usage.explorer.table import table_of
+from usage.explorer.values import found_values
 from usage.query_strings import tidied
+from usage.reports.catalogue import DIMENSIONS
 from usage.reports.question import BadQuestion
 
 # Problems of what is chosen in the toolbar; the others stand beside their own controls.
@@ -24,9 +27,10 @@ IN_TOOLBAR = ("chart", "metric", "compare", "limit", "order")
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    tidy = tidied(request.GET)
-    if tidy is not None:
-        return HttpResponseRedirect(f"{request.path}?{tidy}")
+    asked = with_filter(request.GET)
+    tidy = tidied(asked)
+    if tidy is not None or asked != request.GET:
+        return HttpResponseRedirect(f"{request.path}?{tidy or asked.urlencode()}")
     now = timezone.now()
     reach = reach_of(request)
     exploration = explore(request.GET, reach, now=now)
@@ -42,6 +46,8 @@ def page(request: HttpRequest) -> HttpResponse:
         problems=problems,
         grid=grid,
         table=table_of(grid) if grid else None,
+        chart=chart_of(grid) if grid else None,
+        chart_words=chart_words(exploration),
         controls=controls.controls_of(exploration, reach),
         requests_url=drill.requests_url(exploration),
         steps=drill.steps(exploration),
@@ -52,9 +58,33 @@ def page(request: HttpRequest) -> HttpResponse:
         shown_problems=[problems[name] for name in IN_TOOLBAR if name in problems],
         filters=list(controls.filter_chips(exploration, names)),
         filter_problems=[(n, text) for n, text in problems.items() if n.startswith("filter")],
+        dimensions=[(name, words.dimension_label(name)) for name in DIMENSIONS],
         **period_fields(exploration),
         now=now,
     )
+
+
+def with_filter(parameters: QueryDict) -> QueryDict:
+    """A filter as the form without a script sends it, as the parameter that it means."""
+    if "filter_by" not in parameters:
+        return parameters
+    found = parameters.copy()
+    name, value = found.pop("filter_by")[-1], found.pop("filter_value", [""])[-1]
+    if value and name in DIMENSIONS and value not in found.getlist(name):
+        found.appendlist(name, value)
+    return found
+
+
+def values(request: HttpRequest) -> HttpResponse:
+    """What there is to filter by, as somebody types."""
+    now = timezone.now()
+    asked = request.GET.copy()
+    dimension, text = (asked.pop(name, [""])[-1] for name in ("dimension", "q"))
+    exploration = explore(asked, reach_of(request), now=now)
+    try:
+        return JsonResponse({"results": found_values(exploration, dimension, text, now=now)})
+    except BadQuestion as error:
+        return JsonResponse({"error": str(error.detail)}, status=400)
 
 
 def answer(exploration: Exploration, problems: dict[str, str], *, now: datetime) -> Grid | None:
@@ -63,6 +93,14 @@ def answer(exploration: Exploration, problems: dict[str, str], *, now: datetime)
     except BadQuestion as error:
         problems["order"] = str(error.detail)
         return None
+
+
+def chart_words(exploration: Exploration) -> str:
+    """What the chart shows, for those who do not see it."""
+    axes = [words.axis_label(axis).lower() for axis in exploration.row_axes]
+    over = ["time" if exploration.spread == TIME else exploration.axis] if exploration.axis else []
+    by = " and ".join([*axes, *(str(name) for name in over)])
+    return f"{words.metric_label(exploration.drawn)}{f' by {by}' if by else ''}"
 
 
 def period_fields(exploration: Exploration) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The grid as a table of a page: words for figures, links to sort by and to look deeper."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -67,7 +68,7 @@ class Table:
 def table_of(grid: Grid) -> Table:
     exploration = grid.exploration
     metrics = exploration.question.metrics
-    heat = greatest(grid) if exploration.chart == "heat" else {}
+    heat = ranked(grid) if exploration.chart == "heat" else {}
     rows = [
         Row(line.kind, list(name_cells(grid, line)), list(cells_of(grid, line, heat)))
         for line in grid.lines
@@ -143,7 +144,7 @@ def name_cells(grid: Grid, line: Line) -> Iterator[dict[str, Any]]:
         yield {"text": text, "detail": detail, "link": link if index == 0 else None}
 
 
-def cells_of(grid: Grid, line: Line, heat: dict[str, Decimal]) -> Iterator[Cell]:
+def cells_of(grid: Grid, line: Line, heat: dict[str, list[Decimal]]) -> Iterator[Cell]:
     for group, figures in zip(grid.groups, line.figures, strict=True):
         for metric in grid.exploration.question.metrics:
             yield cell_of(grid, line, group, figures, metric, heat)
@@ -155,7 +156,7 @@ def cell_of(
     group: Group,
     figures: Figures | None,
     metric: str,
-    heat: dict[str, Decimal],
+    heat: dict[str, list[Decimal]],
 ) -> Cell:
     exploration = grid.exploration
     is_total = group.kind == "total" and exploration.axis is not None
@@ -168,7 +169,7 @@ def cell_of(
         exact=reason or words.exact_text(metric, value),
         link=cell_link(grid, line, group),
         change=change_of(metric, figures) if exploration.question.compare else None,
-        heat=heat_of(value, heat.get(metric)) if is_shaded(line, group, exploration) else 0,
+        heat=heat_of(value, heat.get(metric, [])) if is_shaded(line, group, exploration) else 0,
         is_total=is_total,
     )
 
@@ -209,22 +210,21 @@ def is_shaded(line: Line, group: Group, exploration: Exploration) -> bool:
     return line.kind == "row" and inner
 
 
-def greatest(grid: Grid) -> dict[str, Decimal]:
-    """The largest figure of each metric among those that are shaded."""
-    found: dict[str, Decimal] = {}
+def ranked(grid: Grid) -> dict[str, list[Decimal]]:
+    """Of each metric the figures that are shaded, the least first."""
+    found: dict[str, list[Decimal]] = {}
     for line in grid.rows:
         for group, figures in zip(grid.groups, line.figures, strict=True):
             if figures is None or not is_shaded(line, group, grid.exploration):
                 continue
             for metric in grid.exploration.question.metrics:
-                value = figures.get(metric)
-                if value is not None:
-                    found[metric] = max(found.get(metric, Decimal(0)), Decimal(value))
-    return found
+                if (value := figures.get(metric)) is not None:
+                    found.setdefault(metric, []).append(Decimal(value))
+    return {metric: sorted(values) for metric, values in found.items()}
 
 
-def heat_of(value: Any, most: Decimal | None) -> int:
-    """From 0, which is nothing, to `HEAT_LEVELS`, which is the most of all."""
-    if not value or not most or value < 0:
+def heat_of(value: Any, every: list[Decimal]) -> int:
+    """From 0, which is nothing, to `HEAT_LEVELS`, by rank: an outlier would leave the rest pale."""
+    if value is None or value <= 0 or not every:
         return 0
-    return max(1, round(Decimal(value) * HEAT_LEVELS / most))
+    return -(-bisect_right(every, value) * HEAT_LEVELS // len(every))

@@ -43,11 +43,14 @@ class TokenbookAdminSite(UnfoldAdminSite):
         from config import books_page
         from usage.admin import price_review, unpriced
         from usage.explorer import page as explorer
+        from usage.explorer import saved as saved_views
         from usage.insight import pages as insight
 
         return [
             path("explorer/", self.admin_view(explorer.page), name="explorer"),
             path("explorer/values/", self.admin_view(explorer.values), name="explorer_values"),
+            path("explorer/save/", self.admin_view(saved_views.save), name="explorer_save"),
+            path("explorer/delete/", self.admin_view(saved_views.delete), name="explorer_delete"),
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
             path(
                 "requests/one/",

@@ -57,7 +57,8 @@ Values = dict[str, list[str]]
 class Exploration:
     """A question, how its answer is laid out and drawn, and what could not be read of it.
 
-    `problems` are messages by the control that they belong beside.
+    `problems` are messages by the control that they belong beside; `view` is the number of the
+    saved view that it began with.
     """
 
     question: Question
@@ -69,6 +70,7 @@ class Exploration:
     range_key: str
     grain: str
     problems: Mapping[str, str] = field(default_factory=dict)
+    view: str | None = None
 
     @property
     def axis(self) -> str | None:
@@ -109,6 +111,7 @@ class Exploration:
             "timezone": [asked.time_zone] if asked.time_zone else [],
             "chart": [self.chart],
             "metric": [self.drawn] if self.drawn != asked.metrics[0] else [],
+            "view": [self.view] if self.view else [],
         }
         return {name: values for name, values in found.items() if values}
 
@@ -222,6 +225,7 @@ def explore(parameters: QueryDict, reach: Reach, *, now: datetime) -> Exploratio
         range_key=range_key,
         grain=grain,
         problems=reader.problems,
+        view=parameters.get("view") or None,
     )
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.access import Reach, Right
 from accounts.scoped_admin import reach_of
 from usage import buckets, periods, request_filters, request_log_page
-from usage.explorer import controls, drill, words
+from usage.explorer import controls, drill, saved, words
 from usage.explorer.chart import chart_of
 from usage.explorer.exploration import TIME, Exploration, explore
 from usage.explorer.grid import Grid, lay_out
@@ -30,7 +30,8 @@ def page(request: HttpRequest) -> HttpResponse:
     asked = with_filter(request.GET)
     tidy = tidied(asked)
     if tidy is not None or asked != request.GET:
-        return HttpResponseRedirect(f"{request.path}?{tidy or asked.urlencode()}")
+        query = asked.urlencode() if tidy is None else tidy
+        return HttpResponseRedirect(f"{request.path}?{query}")
     now = timezone.now()
     reach = reach_of(request)
     exploration = explore(request.GET, reach, now=now)
@@ -54,6 +55,7 @@ def page(request: HttpRequest) -> HttpResponse:
         api_call=api_call(request, exploration),
         may_export=bool(reach_of(request, Right.EXPORT).workspaces),
         query=exploration.query(),
+        **saved_views(request, exploration),
         drawn_label=words.metric_label(exploration.drawn),
         shown_problems=[problems[name] for name in IN_TOOLBAR if name in problems],
         filters=list(controls.filter_chips(exploration, names)),
@@ -129,6 +131,17 @@ def names_of_values(
     ids = {str(w.pk): w.name for w in reach.workspaces}
     by_id = request_filters.names_by_id(chosen, partial(request_log_page.visible, request))
     return {**by_id, "workspace": workspaces, "workspace_id": ids}
+
+
+def saved_views(request: HttpRequest, exploration: Exploration) -> dict[str, Any]:
+    views = saved.seen(request)
+    view = saved.current(views, exploration)
+    return {
+        "views": views,
+        "view": view,
+        "view_is_own": view is not None and view.owner_id == request.user.pk,
+        "view_is_changed": view is not None and view.query != exploration.query(view=None),
+    }
 
 
 def api_call(request: HttpRequest, exploration: Exploration) -> str:

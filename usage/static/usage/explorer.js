@@ -7,12 +7,14 @@
       if (menu !== kept) menu.open = false;
     });
 
-  // A menu that would reach past the window's edge opens to the other side.
+  // A menu that would reach past the window's edge is moved into it.
   const place = (menu) => {
     const pop = menu.querySelector(".tbx-pop");
-    pop.style.left = "";
-    const excess = pop.getBoundingClientRect().right - document.documentElement.clientWidth + 12;
-    if (excess > 0) pop.style.left = `${-excess}px`;
+    pop.style.transform = "";
+    const { left, right } = pop.getBoundingClientRect();
+    const excess = Math.max(0, right - document.documentElement.clientWidth + 12);
+    const shift = Math.max(-excess, 12 - left);
+    if (excess || left < 12) pop.style.transform = `translateX(${shift}px)`;
   };
 
   const copy = async (button) => {

@@ -3,11 +3,16 @@
 from django.contrib import admin
 from django.urls import re_path
 
-from exports import admin_views
+from exports import admin_views, explorer
 
 app_name = "exports"
 
 urlpatterns = [
+    re_path(
+        rf"^explorer\.(?P<extension>{'|'.join(explorer.EXTENSIONS)})$",
+        admin.site.admin_view(explorer.explorer_file),
+        name="explorer",
+    ),
     re_path(
         r"^requests\.(?P<extension>csv|json)$",
         admin.site.admin_view(admin_views.requests_file),

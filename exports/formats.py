@@ -82,7 +82,7 @@ class Csv:
         )
 
     def whole(self, columns: Sequence[Column], rows: Iterator[bytes]) -> Iterator[bytes]:
-        yield csv_line([column.name for column in columns]) + next(rows, b"")
+        yield csv_line([defused(column.name) for column in columns]) + next(rows, b"")
         try:
             yield from rows
         except Exception:

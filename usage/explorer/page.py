@@ -37,6 +37,7 @@ def page(request: HttpRequest) -> HttpResponse:
     exploration = explore(request.GET, reach, now=now)
     problems = dict(exploration.problems)
     grid = answer(exploration, problems, now=now)
+    exportable = reach_of(request, Right.EXPORT)
     names = names_of_values(request, exploration, reach)
     return render(
         request,
@@ -53,7 +54,8 @@ def page(request: HttpRequest) -> HttpResponse:
         requests_url=drill.requests_url(exploration),
         steps=drill.steps(exploration),
         api_call=api_call(request, exploration),
-        may_export=bool(reach_of(request, Right.EXPORT).workspaces),
+        may_export=bool(exportable.workspaces),
+        exports_less=len(exportable.workspaces) < len(reach.workspaces),
         query=exploration.query(),
         **saved_views(request, exploration),
         drawn_label=words.metric_label(exploration.drawn),

@@ -7,4 +7,4 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.AutoField"
 
     def ready(self) -> None:
-        from accounts import openapi, signals  # noqa: F401
+        from accounts import actors, openapi, signals  # noqa: F401

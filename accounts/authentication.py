@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts import actors
 from accounts.models import TOKENS_VERSION, AccessToken, Account, Scope, digest_of
 from accounts.versions import Versioned
 
@@ -128,4 +129,7 @@ class HasScope(BasePermission):
         if needed not in token_of(request).scopes:
             self.message = f"This access token lacks the scope {needed.value!r}."
             return False
+        if needed is Scope.MANAGE:
+            # Told here because only now it is known; the middleware ends it with the request.
+            actors.act_as(actors.of_token(token_of(request)))
         return True

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ConfigConfig(AppConfig):
@@ -6,4 +7,6 @@ class ConfigConfig(AppConfig):
     verbose_name = "Tokenbook"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401 (importing it registers the checks)
+        from config import acting, audit, checks  # noqa: F401 (they register themselves)
+
+        post_migrate.connect(audit.attach, sender=self, dispatch_uid="audit-every-table")

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from config.exact import ExactDecoder
+
 
 class HeartbeatQuerySet(models.QuerySet):
     def beat(self, name: str, *, at: datetime) -> None:
@@ -96,3 +98,54 @@ class BooksCheck(models.Model):
     def covers(self, account_ids: Iterable[int]) -> bool:
         """Whether it was asked to check all of those accounts."""
         return self.account_ids is None or set(self.account_ids).issuperset(account_ids)
+
+
+class AuditEntryQuerySet(models.QuerySet):
+    def of_object(self, table_name: str, object_id: str) -> Self:
+        return self.filter(table_name=table_name, object_id=object_id)
+
+
+class AuditEntry(models.Model):
+    """Who did what, when. Written by triggers (`audit.py`); the database refuses to change one.
+
+    Without foreign keys: it stays whatever becomes of those it names.
+    """
+
+    class Action(models.TextChoices):
+        CREATE = "create", "created"
+        CHANGE = "change", "changed"
+        DELETE = "delete", "deleted"
+        LOG_IN = "log_in", "logged in"
+        LOG_OUT = "log_out", "logged out"
+        REFUSED = "refused", "log-in refused"
+        LOCKED = "locked", "locked out"
+        DOWNLOAD = "download", "downloaded"
+
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=300)
+    user_id = models.BigIntegerField(null=True)
+    token_id = models.BigIntegerField(null=True)
+    account_id = models.BigIntegerField(null=True, help_text="Null: of the whole platform.")
+    action = models.CharField(max_length=8, choices=Action.choices)
+    table_name = models.CharField(max_length=63, blank=True)
+    object_id = models.CharField(max_length=200, blank=True)
+    subject = models.CharField(max_length=300, blank=True, help_text="What it was called then.")
+    old = models.JSONField(
+        null=True, decoder=ExactDecoder, help_text="The columns that changed, before."
+    )
+    new = models.JSONField(null=True, decoder=ExactDecoder, help_text="The same columns, after.")
+
+    objects = AuditEntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes = [
+            # The pages of those who manage some accounts.
+            models.Index(fields=["account_id", "-id"], name="audit_by_account"),
+            # The history of one object.
+            models.Index(fields=["table_name", "object_id", "-id"], name="audit_by_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.get_action_display()} {self.subject}"

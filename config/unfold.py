@@ -56,6 +56,12 @@ def keeps_books(request: HttpRequest) -> bool:
     return books_page.may_see(request)
 
 
+def manages(request: HttpRequest) -> bool:
+    from config import audit_page
+
+    return audit_page.may_see(request)
+
+
 def edits(label: str) -> Callable[[HttpRequest], bool]:
     """Whether somebody may add rows of a model such as `usage.price`."""
     from django.apps import apps
@@ -163,6 +169,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Operations",
                 "items": [
+                    page("Audit log", "history", "admin:audit", manages),
                     page("Books", "balance", "admin:books", keeps_books),
                     rows("Archive", "inventory_2", "exports.archivefile"),
                     rows("Retention runs", "auto_delete", "exports.retentionrun"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from config import embedded
 from config.directories import POSTGRES_DIR
@@ -30,6 +30,14 @@ def postgres() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres: None) -> None:
     """pytest-django asks for this before it makes the test database."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Between tests that commit everything is emptied, which nobody may do to the audit log."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER audit_is_never_emptied ON config_auditentry")
+    connections.close_all()
 
 
 def pytest_unconfigure() -> None:

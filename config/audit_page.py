@@ -1,0 +1,320 @@
+"""The audit log's pages: what happened, and what one object said on any day.
+
+Platform staff see everything, managers what belongs to the accounts that they manage.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from accounts.access import Right
+from accounts.models import Account
+from accounts.scoped_admin import is_platform, whole_accounts
+from config import audit
+from config.models import AuditEntry
+from exports.formats import defused
+from usage.query_strings import cleaned, tidied
+
+PAGE_SIZE = 50
+MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$")
+# Columns that a line has beside its changes.
+SAID_ALREADY = frozenset({"id", "account_id", "created_at", "date_joined"})
+SHOWN_CHANGES = 6
+SHOWN_HISTORY = 200
+LONGEST_SHOWN = 120
+# Tables that only tie one thing to another.
+TIES = {
+    "accounts_accesstoken_workspaces": "access token's workspace",
+    "accounts_user_groups": "user's group",
+    "accounts_user_user_permissions": "user's permission",
+}
+HEADER = ("at", "actor", "action", "account", "kind", "object_id", "subject", "old", "new")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry as a reader sees it."""
+
+    entry: AuditEntry
+    kind: str
+    account: str
+    changes: list[Change]
+    further: int
+
+    @property
+    def has_history(self) -> bool:
+        return bool(self.entry.object_id and self.kind)
+
+    @property
+    def tone(self) -> str:
+        tones = {"create": "good", "delete": "bad", "refused": "warn", "locked": "bad"}
+        return tones.get(self.entry.action, "")
+
+
+def may_see(request: HttpRequest) -> bool:
+    return is_platform(request) or bool(whole_accounts(request, Right.MANAGE))
+
+
+def visible(request: HttpRequest) -> QuerySet[AuditEntry]:
+    """Raises PermissionDenied."""
+    if not may_see(request):
+        raise PermissionDenied
+    if is_platform(request):
+        return AuditEntry.objects.all()
+    return AuditEntry.objects.filter(account_id__in=whole_accounts(request, Right.MANAGE))
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    tidy = tidied(request.GET)
+    if tidy is not None:
+        return HttpResponseRedirect(f"{request.path}?{tidy}")
+    found = chosen(visible(request), request.GET)
+    before = whole(request.GET.get("before"))
+    rows = list((found.filter(id__lt=before) if before else found)[: PAGE_SIZE + 1])
+    names = account_names(request)
+    return render(
+        request,
+        "config/audit.html",
+        title="Audit log",
+        lines=[line_of(entry, names) for entry in rows[:PAGE_SIZE]],
+        older=with_changed(request.GET, before=str(rows[PAGE_SIZE - 1].pk))
+        if len(rows) > PAGE_SIZE
+        else None,
+        newest=with_changed(request.GET, before=None) if before else None,
+        filters=with_changed(request.GET, before=None),
+        is_filtered=bool(set(request.GET) - {"before"}),
+        given=request.GET,
+        last_day=last_day(request.GET),
+        accounts=sorted(names.items(), key=lambda item: item[1].lower()),
+        kinds=sorted(kinds().items(), key=lambda item: item[1]),
+        actions=AuditEntry.Action.choices,
+        zone=UTC,
+    )
+
+
+def history(request: HttpRequest) -> HttpResponse:
+    """One object: what it said at a moment, and what became of it."""
+    table, object_id = request.GET.get("table", ""), request.GET.get("id", "")
+    if table not in kinds() or cleaned(object_id) != object_id:
+        raise Http404
+    row, account_id = audit.stands(table, object_id)
+    of_it = AuditEntry.objects.of_object(table, object_id)
+    entries = list(of_it[:SHOWN_HISTORY])
+    if not may_see_object(request, account_id, entries):
+        raise Http404
+    moment = moment_of(request.GET.get("on")) or timezone.now()
+    then = audit.as_of(row, of_it.iterator(), moment=moment)
+    names = account_names(request)
+    return render(
+        request,
+        "config/audit_object.html",
+        title=entries[0].subject if entries else kinds()[table],
+        kind=kinds()[table],
+        table=table,
+        object_id=object_id,
+        moment=moment,
+        on=request.GET.get("on", ""),
+        facts=[(label(table, name), text(value)) for name, value in sorted((then or {}).items())],
+        lines=[line_of(entry, names) for entry in entries],
+        zone=UTC,
+    )
+
+
+def may_see_object(request: HttpRequest, account_id: int | None, entries: list[AuditEntry]) -> bool:
+    """By the account that it belongs to, or, where it is gone, belonged to. Raises
+    PermissionDenied."""
+    if not may_see(request):
+        raise PermissionDenied
+    if not entries and account_id is None:
+        return False
+    owner = account_id if account_id is not None or not entries else entries[0].account_id
+    return is_platform(request) or owner in whole_accounts(request, Right.MANAGE)
+
+
+def download(request: HttpRequest) -> HttpResponseBase:
+    """All entries that the filters leave, the newest first."""
+    found = chosen(visible(request), request.GET)
+    return StreamingHttpResponse(
+        csv_lines(found, account_names(request)),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": 'attachment; filename="tokenbook-audit-log.csv"',
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+def csv_lines(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[bytes]:
+    yield csv_line(HEADER)
+    for entry in found.iterator(chunk_size=1000):
+        yield csv_line(
+            (
+                entry.at.astimezone(UTC).isoformat(),
+                entry.actor,
+                entry.action,
+                account_name(entry, names),
+                kinds().get(entry.table_name, entry.table_name),
+                entry.object_id,
+                entry.subject,
+                *(pairs(side) for side in (entry.old, entry.new)),
+            )
+        )
+
+
+def csv_line(values: Any) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow([defused(value) for value in values])
+    return line.getvalue().encode()
+
+
+def pairs(side: dict[str, Any] | None) -> str:
+    return "; ".join(f"{name}={text(value)}" for name, value in sorted((side or {}).items()))
+
+
+def chosen(found: QuerySet[AuditEntry], given: QueryDict) -> QuerySet[AuditEntry]:
+    """What the filters leave; one that makes no sense leaves everything."""
+    if start := parse_day(given.get("from")):
+        found = found.filter(at__gte=start)
+    if end := parse_day(given.get("to")):
+        found = found.filter(at__lt=end)
+    if given.get("account") == "none":
+        found = found.filter(account_id=None)
+    elif account_id := whole(given.get("account")):
+        found = found.filter(account_id=account_id)
+    for name, column in (("kind", "table_name"), ("action", "action")):
+        if value := cleaned(given.get(name, "")):
+            found = found.filter(**{column: value})
+    for word in cleaned(given.get("q", "")).split():
+        found = found.filter(
+            Q(actor__icontains=word) | Q(subject__icontains=word) | Q(object_id=word)
+        )
+    return found
+
+
+def line_of(entry: AuditEntry, names: dict[int, str]) -> Line:
+    changes = changes_of(entry)
+    return Line(
+        entry,
+        kinds().get(entry.table_name, ""),
+        account_name(entry, names),
+        changes[:SHOWN_CHANGES],
+        len(changes) - SHOWN_CHANGES,
+    )
+
+
+def changes_of(entry: AuditEntry) -> list[Change]:
+    old, new = entry.old or {}, entry.new or {}
+    return [
+        Change(label(entry.table_name, name), text(old.get(name)), text(new.get(name)))
+        for name in sorted(old.keys() | new.keys())
+        if name not in SAID_ALREADY and not (is_empty(old.get(name)) and is_empty(new.get(name)))
+    ]
+
+
+def is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == []
+
+
+def label(table: str, column: str) -> str:
+    """As the forms call it."""
+    return labels().get(table, {}).get(column) or column.replace("_", " ")
+
+
+@cache
+def labels() -> dict[str, dict[str, str]]:
+    return {
+        table: {str(field.column): str(field.verbose_name) for field in model._meta.concrete_fields}
+        for table, model in audit.audited_tables().items()
+    }
+
+
+def text(value: Any) -> str:
+    """As people write it: nothing where there is nothing, lists with commas."""
+    if value is None or value == "":
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(text, value)) or "—"
+    if isinstance(value, str) and MOMENT.match(value):
+        return value[:19].replace("T", " ")
+    return str(value)
+
+
+def kinds() -> dict[str, str]:
+    return {
+        table: TIES.get(table, str(model._meta.verbose_name))
+        for table, model in audit.audited_tables().items()
+    }
+
+
+def account_names(request: HttpRequest) -> dict[int, str]:
+    accounts = Account.objects.all()
+    if not is_platform(request):
+        accounts = accounts.filter(pk__in=whole_accounts(request, Right.MANAGE))
+    return dict(accounts.values_list("pk", "name"))
+
+
+def account_name(entry: AuditEntry, names: dict[int, str]) -> str:
+    return "" if entry.account_id is None else names.get(entry.account_id, str(entry.account_id))
+
+
+def whole(given: str | None) -> int | None:
+    return int(given) if given and given.isascii() and given.isdigit() and len(given) < 19 else None
+
+
+def parse_day(given: str | None) -> datetime | None:
+    try:
+        day = parse_date(given or "")
+    except ValueError:
+        return None
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+
+
+def moment_of(given: str | None) -> datetime | None:
+    """A day means its end: what stood there when it was over."""
+    if day := parse_day(given):
+        return day + timedelta(days=1, microseconds=-1)
+    try:
+        moment = parse_datetime((given or "").replace(" ", "+"))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
+
+
+def last_day(given: QueryDict) -> str:
+    end = parse_day(given.get("to"))
+    return (end - timedelta(days=1)).date().isoformat() if end else ""
+
+
+def with_changed(given: QueryDict, *, before: str | None) -> str:
+    changed = given.copy()
+    changed.pop("before", None)
+    if before:
+        changed["before"] = before
+    return changed.urlencode()
+
+
+def render(request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+    return TemplateResponse(request, template, {**admin.site.each_context(request), **context})

@@ -14,15 +14,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Interrupted(RuntimeError):
+    """The call was broken off before it had an answer."""
+
+
 class Waiting(Generic[Item, Result]):
     """One caller's item, and what becomes of it."""
 
-    __slots__ = ("error", "item", "leads", "result", "woken")
+    __slots__ = ("error", "is_answered", "item", "leads", "result", "woken")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.result: Result | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
+        self.is_answered = False
         self.leads = False
         self.woken = threading.Lock()  # the cheapest way to sleep until somebody wakes us
         self.woken.acquire()
@@ -83,6 +88,9 @@ class Coalescer(Generic[Key, Item, Result]):
                     self.busy.discard(key)
                     del self.queues[key]
             for one in together[1:]:
+                # The leader was told to end: nobody takes nothing for an answer, or ends with it.
+                if not (one.is_answered or one.leads):
+                    one.error = Interrupted("the call was broken off; make it again")
                 one.woken.release()
 
     def take(self, waiting: list[Waiting[Item, Result]]) -> list[Waiting[Item, Result]]:
@@ -104,7 +112,7 @@ class Coalescer(Generic[Key, Item, Result]):
                     self.settle(key, [one])
                 return
             for one in together:
-                one.error = error
+                one.error, one.is_answered = error, True
         else:
             for one, result in zip(together, results, strict=True):
-                one.result = result
+                one.result, one.is_answered = result, True

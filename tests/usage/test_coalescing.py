@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from usage.coalescing import Coalescer
+from usage.coalescing import Coalescer, Interrupted
 
 
 class Unreachable(Exception):
@@ -20,7 +20,7 @@ class Acts:
         self.calls: list[tuple[str, list[int]]] = []
         self.begun = threading.Semaphore(0)
         self.may_end = threading.Semaphore(0)
-        self.error: Callable[[Sequence[int]], Exception | None] = lambda items: None
+        self.error: Callable[[Sequence[int]], BaseException | None] = lambda items: None
 
     def __call__(self, key: str, items: Sequence[int]) -> list[int]:
         self.calls.append((key, list(items)))
@@ -130,4 +130,17 @@ def test_after_an_error_the_next_call_goes_on(together, acts):
     with pytest.raises(ValueError):  # noqa: PT011 (ours, just above)
         together("a", 1)
     assert together("a", 2) == 20
+    assert (dict(together.queues), together.busy) == ({}, set())
+
+
+def test_who_waits_for_one_that_is_told_to_end_hears_that_there_is_no_answer(together, acts, pool):
+    acts.error = lambda items: SystemExit() if 2 in items else None
+    first = pool.submit(together, "a", 1)
+    acts.begun.acquire()
+    others = queue(together, pool, [2, 3, 4])
+    acts.may_end.release(2)
+
+    assert first.result(10) == 10
+    errors = [future.exception(10) for future in others]
+    assert [type(error) for error in errors] == [SystemExit, Interrupted, Interrupted]
     assert (dict(together.queues), together.busy) == ({}, set())

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.models import Role, User
-from budgets.ledger import question_of
-from budgets.models import Alert, Delivery
+from accounts.models import Role, User, Workspace
+from budgets.ledger import make_alerts, question_of
+from budgets.models import Alert, Budget, Delivery
 from usage.formatting import money
 from usage.reports.run import ask
 
@@ -49,14 +49,57 @@ def address(alert_id: int, *, now: datetime) -> bool:
     return True
 
 
+# Thresholds may be reached without a request: a raise has ended, or a budget comes into force.
+REACHED_BY_THE_CLOCK = """
+SELECT p.id FROM budgets_budget b JOIN accounts_account a ON a.id = b.account_id
+JOIN budgets_budgetperiod p ON p.budget_id = b.id
+    AND p.start_on = budgets_period_start(b.period, (%(now)s AT TIME ZONE a.time_zone)::date)
+WHERE b.archived_at IS NULL AND (
+    b.raised_until BETWEEN %(now)s::timestamptz - interval '1 hour' AND %(now)s
+    OR b.in_force_from = (%(now)s AT TIME ZONE a.time_zone)::date)
+"""
+
+
+def make_by_the_clock(*, now: datetime) -> None:
+    """Make the alerts that only time passing calls for."""
+    with connection.cursor() as cursor:
+        cursor.execute(REACHED_BY_THE_CLOCK, {"now": now})
+        period_ids = [period_id for (period_id,) in cursor.fetchall()]
+    if period_ids:
+        make_alerts(period_ids, now=now)
+
+
 def recipients_of(alert: Alert) -> list[str]:
-    """The budget's recipients; where it names none, the account's owners."""
+    """Whom the budget names; where that is nobody, the account's owners."""
     budget = alert.period.budget
-    if budget.recipients:
-        return sorted(set(budget.recipients))
-    owners = Role.objects.filter(account=budget.account_id, workspace=None, name=Role.Name.OWNER)
-    users = User.objects.filter(is_active=True, pk__in=owners.values("user")).exclude(email="")
-    return sorted(set(users.values_list("email", flat=True)))
+    told = set(budget.recipients)
+    if budget.tell_managers:
+        told |= managers_of(budget)
+    if budget.tell_member:
+        told |= member_concerned(budget)
+    return sorted(told or emails(budget, Role.Name.OWNER, workspace=None))
+
+
+def managers_of(budget: Budget) -> set[str]:
+    """Of the workspace that the budget is over or in; without any, and else, of the account."""
+    workspace = workspace_of(budget)
+    of_workspace = emails(budget, Role.Name.MANAGER, workspace=workspace) if workspace else set()
+    return of_workspace or emails(budget, Role.Name.MANAGER, workspace=None)
+
+
+def emails(budget: Budget, role: str, *, workspace: Workspace | None) -> set[str]:
+    roles = Role.objects.filter(account=budget.account_id, workspace=workspace, name=role)
+    users = User.objects.filter(is_active=True, pk__in=roles.values("user")).exclude(email="")
+    return set(users.values_list("email", flat=True))
+
+
+def member_concerned(budget: Budget) -> set[str]:
+    member = budget.member or (budget.api_key.member if budget.api_key else None)
+    return {member.email} if member and member.email else set()
+
+
+def workspace_of(budget: Budget) -> Workspace | None:
+    return budget.workspace or getattr(budget.project or budget.api_key, "workspace", None)
 
 
 def message_of(alert: Alert, *, now: datetime) -> Message:
@@ -74,6 +117,7 @@ def message_of(alert: Alert, *, now: datetime) -> Message:
         # As text: a template would turn the moment back into the server's own zone.
         "crossed_at": f"{timezone.localtime(alert.crossed_at, budget.account.zone):%Y-%m-%d %H:%M}",
         "hard": budget.hard and enforced(budget),
+        "why_again": why_again(alert),
         "over": alert.consumed >= alert.limit,
         "resets_on": period.end_on,
         "drivers": drivers(alert, now=now),
@@ -88,9 +132,32 @@ def message_of(alert: Alert, *, now: datetime) -> Message:
     )
 
 
-def enforced(budget: Any) -> bool:
-    workspace = budget.workspace or getattr(budget.project or budget.api_key, "workspace", None)
+def enforced(budget: Budget) -> bool:
+    workspace = workspace_of(budget)
     return workspace is None or workspace.enforce_hard_limits
+
+
+def why_again(alert: Alert) -> str:
+    """Where the threshold was told before in this period: what has changed since, in a sentence."""
+    before = (
+        Alert.objects.filter(period=alert.period_id, threshold=alert.threshold, pk__lt=alert.pk)
+        .order_by("-pk")
+        .first()
+    )
+    if before is None:
+        return ""
+    budget = alert.period.budget
+    if budget.raised_until and before.crossed_at < budget.raised_until <= alert.crossed_at:
+        return f"It was told before under a limit of {money(before.limit)}; that raise has ended."
+    moved = "raised" if alert.limit > before.limit else "lowered"
+    sentence = f"It was told before under a limit of {money(before.limit)}, which was {moved} since"
+    change = budget.changes.filter(
+        what__in=("limit", "raise"), changed_at__lte=alert.crossed_at
+    ).first()
+    if change is None:
+        return f"{sentence}."
+    why = f": {change.reason}" if change.reason else ""
+    return f"{sentence} by {change.changed_by}{why}."
 
 
 def drivers(alert: Alert, *, now: datetime) -> list[dict[str, Any]]:

@@ -29,9 +29,11 @@ LEFT JOIN accounts_apikey k ON k.id = b.api_key_id
 LEFT JOIN accounts_member m ON m.id = b.member_id
 LEFT JOIN accounts_workspace w ON w.id = coalesce(b.workspace_id, p.workspace_id, k.workspace_id)
 WHERE b.account_id = ANY(%(accounts)s) AND b.archived_at IS NULL
-AND b.hard AND coalesce(w.enforce_hard_limits, true)
+AND b.hard AND coalesce(w.enforce_hard_limits, true) AND budgets_in_force(
+    b.in_force_from, b.in_force_until, (%(now)s AT TIME ZONE a.time_zone)::date)
 AND (w.id IS NULL OR w.id = ANY(%(workspaces)s))
-AND coalesce(c.spent + c.estimated + c.held, 0) >= b."limit"
+AND coalesce(c.spent + c.estimated + c.held, 0)
+    >= budgets_limit_at(b."limit", b.raised_limit, b.raised_until, %(now)s)
 ORDER BY b.scope, 2, w.slug, b.id
 """
 

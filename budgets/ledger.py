@@ -68,13 +68,16 @@ def sums_as_json(sums: dict[tuple[Any, ...], list[int]]) -> str:
 
 
 def requests_as_json(rows: Sequence[Row]) -> str:
-    """The rows that end a hold. A failed attempt under a shared id does not: its fallback runs."""
+    """The rows that end a hold.
+
+    A failed attempt does not where its id is not that of the hold: its fallback runs under it.
+    """
     return encode(
         [
             {
                 "workspace_id": row.workspace_id,
                 "request_id": row.held_as or row.request_id,
-                "hold_id": row.hold_id,
+                "hold_id": row.hold_id if row.status < FAILED_FROM else None,
             }
             for row in rows
             if row.held_as is None or row.status < FAILED_FROM
@@ -101,21 +104,10 @@ ORDER BY budgets_lock_rank(b.scope), p.budget_id, p.start_on
 FOR UPDATE OF p
 """
 
-# As in budgets_move(): an alert for every threshold that is reached now and has none.
 SET_MOVED = """
-WITH moved AS (
-    UPDATE budgets_budgetperiod p SET spent = m.spent, estimated = m.estimated
-    FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS m(id, spent, estimated)
-    WHERE p.id = m.id
-    RETURNING p.id, p.budget_id, p.spent + p.estimated AS consumed
-)
-INSERT INTO budgets_alert (period_id, threshold, "limit", consumed)
-SELECT m.id, t.threshold, b."limit", m.consumed
-FROM moved m JOIN budgets_budget b ON b.id = m.budget_id
-CROSS JOIN unnest(b.thresholds) AS t(threshold)
-WHERE b.archived_at IS NULL AND m.consumed > 0 AND m.consumed * 100 >= b."limit" * t.threshold
-ORDER BY m.id, t.threshold
-ON CONFLICT DO NOTHING
+UPDATE budgets_budgetperiod p SET spent = m.spent, estimated = m.estimated
+FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS m(id, spent, estimated)
+WHERE p.id = m.id
 """
 
 
@@ -131,7 +123,15 @@ def move_repriced(moves: Sequence[Moved], *, account_id: int) -> None:
         cursor.execute(LOCK_MOVED, [moves_as_json(moves), account_id])
         counters = [right_counter(*row) for row in cursor.fetchall()]
         if counters:
-            cursor.execute(SET_MOVED, [list(column) for column in zip(*counters, strict=True)])
+            columns = [list(column) for column in zip(*counters, strict=True)]
+            cursor.execute(SET_MOVED, columns)
+            make_alerts(columns[0], now=datetime.now(UTC))
+
+
+def make_alerts(period_ids: Sequence[int], *, now: datetime) -> None:
+    """Alert every threshold that those counters have reached and that was not told yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT budgets_make_alerts(%s::bigint[], %s)", [list(period_ids), now])
 
 
 def right_counter(
@@ -160,18 +160,66 @@ def moves_as_json(moves: Sequence[Moved]) -> str:
 
 @transaction.atomic
 def open_budget(budget: Budget, *, now: datetime) -> Budget:
-    """Save a new budget and count what its current period has spent already.
+    """Save a new budget, count what its periods have spent already and adopt the holds under it.
 
-    Nothing is recorded for the account between the count and the commit.
+    Nothing is recorded or decided for the account between the count and the commit.
     """
     lock_counters(budget.account_id)
     today = now.astimezone(budget.account.zone).date()
     budget.counted_from, end_on = period_of(budget.period, today)
     budget.save()
-    period = BudgetPeriod(budget=budget, start_on=budget.counted_from, end_on=end_on)
-    period.spent, period.estimated = counted(budget, budget.counted_from, end_on, now=now)
-    period.save()
+    current = [(budget.counted_from, end_on), *later_periods(budget, end_on, now=now)]
+    for start_on, end_on in current:
+        period = BudgetPeriod(budget=budget, start_on=start_on, end_on=end_on)
+        period.spent, period.estimated = counted(budget, start_on, end_on, now=now)
+        period.save()
+    adopt_holds(budget, now=now)
     return budget
+
+
+def later_periods(
+    budget: Budget, end_on: date | None, *, now: datetime
+) -> list[tuple[date, date | None]]:
+    """The periods from `end_on` on for which requests were recorded already: clocks run ahead."""
+    if end_on is None:
+        return []
+    later = ask(question_of(budget, end_on, None, granularity="day"), now=now)
+    return sorted({period_of(budget.period, row["day"]) for row in later.rows})
+
+
+# Whom a hold is for says which budgets it is under.
+ADOPT = """
+WITH current AS (
+    SELECT p.id, b.account_id, b.scope, b.scope_id
+    FROM budgets_budgetperiod p JOIN budgets_budget b ON b.id = p.budget_id
+    WHERE p.id = %s
+), under AS (
+    SELECT h.id, c.id AS period_id FROM budgets_hold h JOIN current c USING (account_id)
+    WHERE h.state = 'open' AND h.expires_at > %s AND NOT c.id = ANY(h.period_ids)
+        AND budgets_is_above(
+            c.scope, c.scope_id, h.workspace_id, h.project_id, h.member_id, h.api_key_id)
+    ORDER BY h.id FOR UPDATE OF h
+), adopted AS (
+    UPDATE budgets_hold h SET period_ids = h.period_ids || u.period_id
+    FROM under u WHERE h.id = u.id RETURNING h.amount
+)
+UPDATE budgets_budgetperiod p SET held = p.held + a.amount
+FROM (SELECT coalesce(sum(amount), 0) AS amount FROM adopted) a WHERE p.id = %s
+"""
+
+
+@transaction.atomic
+def adopt_holds(budget: Budget, *, now: datetime) -> None:
+    """Set aside in the budget's present period what open holds under it were let go with before it
+    was there, or while it was archived: their calls are under way and will be spent."""
+    lock_counters(budget.account_id)
+    today = now.astimezone(budget.account.zone).date()
+    start_on, end_on = period_of(budget.period, today)
+    period, _ = BudgetPeriod.objects.get_or_create(
+        budget=budget, start_on=start_on, defaults={"end_on": end_on}
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(ADOPT, [period.pk, now, period.pk])
 
 
 @transaction.atomic
@@ -227,16 +275,10 @@ WITH {CONSUMED}, wanted AS (
     ORDER BY budgets_lock_rank(b.scope), w.budget_id, w.start_on
     ON CONFLICT (budget_id, start_on) DO UPDATE
         SET spent = EXCLUDED.spent, estimated = EXCLUDED.estimated
-    RETURNING p.id, p.budget_id, p.start_on, p.spent + p.estimated AS consumed
+    RETURNING p.id, p.budget_id, p.start_on
 )
-INSERT INTO budgets_alert (period_id, threshold, "limit", consumed)
-SELECT s.id, t.threshold, b."limit", s.consumed
-FROM set_right s JOIN budgets_budget b ON b.id = s.budget_id
-CROSS JOIN unnest(b.thresholds) AS t(threshold)
-WHERE b.archived_at IS NULL AND s.start_on = budgets_period_start(b.period, %(today)s)
-    AND s.consumed > 0 AND s.consumed * 100 >= b."limit" * t.threshold
-ORDER BY s.id, t.threshold
-ON CONFLICT DO NOTHING
+SELECT s.id FROM set_right s JOIN budgets_budget b ON b.id = s.budget_id
+WHERE s.start_on = budgets_period_start(b.period, %(today)s)
 """
 
 
@@ -257,6 +299,7 @@ def recount_recut(account: Account, recut: Recut, *, now: datetime) -> None:
     with connection.cursor() as cursor:
         for statement in (COUNT_FROM_TODAY, OPEN_TODAY, LOCK_COUNTERS, RECOUNT):
             cursor.execute(statement, parameters)
+        make_alerts([period_id for (period_id,) in cursor.fetchall()], now=now)
 
 
 def lock_counters(account_id: int) -> None:

@@ -1,6 +1,6 @@
 """Budgets, their counters, holds, alerts and mail deliveries.
 
-The counters are moved by two SQL functions (migrations 0002 and 0003), inside the transaction
+The counters are moved by two SQL functions (migrations 0002, 0003 and 0009), inside the transaction
 that records requests or decides an authorization; nothing else writes them but a recount.
 """
 
@@ -90,6 +90,34 @@ class Budget(Archivable):
     recipients = ArrayField(
         models.EmailField(), default=list, blank=True, help_text="E-mail addresses."
     )
+    tell_managers = models.BooleanField(
+        "tell the managers",
+        default=False,
+        help_text="Of the workspace that it is over or in; else the account's.",
+    )
+    tell_member = models.BooleanField(
+        "tell the member concerned",
+        default=False,
+        help_text="Whom a member's or an API key's budget is about.",
+    )
+    # Beside the limit and not instead of it: the raise ends by the clock alone.
+    raised_limit = models.DecimalField(
+        "raised to",
+        max_digits=16,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text="US dollars, in place of the limit until the raise ends.",
+    )
+    raised_until = models.DateTimeField("until", null=True, blank=True)
+    raised_reason = models.CharField("reason", max_length=300, blank=True)
+    in_force_from = models.DateField(
+        null=True, blank=True, help_text="The first day on which it refuses and warns."
+    )
+    in_force_until = models.DateField(
+        null=True, blank=True, help_text="The first day on which it does so no more."
+    )
     counted_from = models.DateField(
         editable=False, help_text="The local day on which its first counted period began."
     )
@@ -113,6 +141,17 @@ class Budget(Archivable):
                 | only("api_key"),
                 name="budget_has_the_scope_that_it_says",
             ),
+            models.CheckConstraint(
+                condition=Q(raised_limit=None, raised_until=None)
+                | Q(raised_limit__gte=0, raised_until__isnull=False),
+                name="raise_has_a_limit_and_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(in_force_from=None)
+                | Q(in_force_until=None)
+                | Q(in_force_from__lt=F("in_force_until")),
+                name="in_force_for_a_day_at_least",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -134,7 +173,23 @@ class Budget(Archivable):
                 raise ValidationError({scope: "Leave this empty in this scope."})
         if self.scope != "account" and owner_id(self.subject) != self.account_id:
             raise ValidationError({self.scope: "This belongs to another account."})
-        self.thresholds = sorted(set(self.thresholds))
+        self.thresholds = sorted(set(self.thresholds or ()))
+        self.clean_raise()
+        if self.in_force_from and self.in_force_until and self.in_force_from >= self.in_force_until:
+            raise ValidationError({"in_force_until": "It must be in force for a day at least."})
+
+    def clean_raise(self) -> None:
+        """A raise is a higher limit with an end and a reason, or nothing of it."""
+        if self.raised_limit is None and self.raised_until is None:
+            self.raised_reason = ""
+            return
+        for name in ("raised_limit", "raised_until", "raised_reason"):
+            if getattr(self, name) in (None, ""):
+                raise ValidationError({name: "A raise has a limit, an end and a reason."})
+        if self.limit is None:
+            raise ValidationError({"raised_limit": "There is no limit that could be raised."})
+        if self.raised_limit <= self.limit:  # type: ignore[operator]
+            raise ValidationError({"raised_limit": "A raise is more than the limit."})
 
 
 def owner_id(subject: Workspace | Project | Member | ApiKey) -> int:
@@ -188,6 +243,10 @@ class Hold(models.Model):
     workspace = models.ForeignKey(
         Workspace, on_delete=models.CASCADE, related_name="+", db_index=False
     )
+    # What else it was asked for, so that a budget opened meanwhile finds the holds under it.
+    project_id = models.IntegerField(null=True)
+    member_id = models.IntegerField(null=True)
+    api_key_id = models.IntegerField(null=True)
     request_id = models.CharField(max_length=200, db_collation="C")
     amount = models.DecimalField(max_digits=20, decimal_places=10)
     period_ids = ArrayField(models.BigIntegerField())
@@ -219,8 +278,26 @@ class Hold(models.Model):
         return f"{self.amount} for {self.request_id}"
 
 
+class BudgetChange(models.Model):
+    """What somebody changed about a budget, as its ledger tells it."""
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="changes")
+    changed_at = models.DateTimeField()
+    changed_by = models.CharField(max_length=200, help_text="A user, or an access token's name.")
+    what = models.CharField(max_length=20)
+    before = models.TextField(blank=True)
+    after = models.TextField(blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-changed_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.budget}: {self.what} from {self.before} to {self.after}"
+
+
 class Alert(models.Model):
-    """A budget's threshold crossed, once in its period."""
+    """A budget's threshold crossed, once in its period under each limit that it had."""
 
     period = models.ForeignKey(BudgetPeriod, on_delete=models.CASCADE, related_name="alerts")
     threshold = models.PositiveSmallIntegerField(help_text="Percent of the limit.")
@@ -238,7 +315,9 @@ class Alert(models.Model):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["period", "threshold"], name="alert_once_per_period")
+            models.UniqueConstraint(
+                fields=["period", "threshold", "limit"], name="alert_once_per_period_and_limit"
+            )
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from budgets import alerts, authorize, delivery
 
 def deliver() -> None:
     now = timezone.now()
+    alerts.make_by_the_clock(now=now)
     alerts.address_new_alerts(now=now)
     delivery.enqueue_due(now=now)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from accounts import tokens
-from accounts.models import Account, Project, Scope, Workspace
-from budgets import ledger
+from accounts.models import AccessToken, Account, Project, Scope, Workspace
+from budgets import authorize, ledger
 from budgets.models import Budget
 from usage.ingest.receive import receive
 
@@ -72,3 +72,19 @@ def spend(account: Account) -> Callable[..., None]:
         assert not answer.rejected
 
     return record
+
+
+@pytest.fixture
+def ask(token_text: str) -> Callable[..., list[dict[str, Any]]]:
+    """Authorizations as a token asks for them: the one that may do everything, or another."""
+
+    def asked(
+        *asks: dict[str, Any], now: datetime = NOON, asker: str = "all"
+    ) -> list[dict[str, Any]]:
+        caller = AccessToken.objects.get(name=asker)
+        raw = [json.dumps({"workspace": "finance"} | one).encode() for one in asks]
+        prepare = authorize.preparer(token=caller, now=now)
+        prepared = [prepare(authorize.decode(one)) for one in raw]
+        return authorize.authorize(prepared, account_id=caller.account_id, now=now)
+
+    return asked

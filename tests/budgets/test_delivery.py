@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 
-from accounts.models import Workspace
+from accounts.models import Account, ApiKey, Member, Role, Workspace
 from budgets import alerts, delivery
 from budgets.models import Alert, Delivery
 from tests.budgets.conftest import NOON
+from tests.factories import make_role, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +94,26 @@ def test_a_budgets_name_injects_nothing(crossed, smtp_server, name):
     for mail in smtp_server.messages:
         assert mail["Bcc"] is None
         assert "<script>" not in mail.get_body(("html",)).get_content()
+
+
+def test_the_managers_and_the_member_concerned_are_told(
+    make_budget, spend, account: Account, workspace: Workspace
+):
+    mona = make_user("mona", email="mona@acme.test")
+    make_role(mona, Role.Name.MANAGER, account, workspace)
+    make_role(make_user("max", email="max@acme.test"), Role.Name.MANAGER, account)
+    jane = Member.objects.create(account=account, identifier="jane", email="jane@acme.test")
+    key = ApiKey.objects.create(workspace=workspace, identifier="key-1", member=jane)
+    make_budget(
+        scope="api_key", api_key=key, tell_managers=True, tell_member=True, recipients=["a@b.test"]
+    )
+    make_budget(scope="member", member=jane, tell_managers=True)
+    spend(4, request_id="four dollars", api_key="key-1")
+    told = {one.period.budget.scope: alerts.recipients_of(one) for one in Alert.objects.all()}
+    assert told == {
+        "api_key": ["a@b.test", "jane@acme.test", "mona@acme.test"],
+        "member": ["max@acme.test"],
+    }
 
 
 @pytest.mark.django_db(transaction=True)

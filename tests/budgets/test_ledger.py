@@ -54,6 +54,19 @@ def test_a_budget_made_in_mid_month_counts_what_was_spent_before(
     assert [row[3] for row in counters()] == [3]
 
 
+def test_a_new_budget_counts_what_was_recorded_for_its_next_period(
+    make_budget, spend, workspace: Workspace
+):
+    tomorrow = NOON + timedelta(days=1)
+    spend(2, request_id="a clock ahead", at=tomorrow)
+    make_budget(period="day")
+    spend(1, request_id="and another", at=tomorrow)
+    assert [(row[1], row[3]) for row in counters()] == [
+        (date(2026, 11, 18), 0),
+        (date(2026, 11, 19), 3),
+    ]
+
+
 def test_a_late_request_counts_in_its_own_period(make_budget, spend, workspace: Workspace):
     make_budget(period="day", now=NOON - timedelta(days=2))
     spend(1, request_id="today")

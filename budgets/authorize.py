@@ -49,6 +49,8 @@ class Prepared:
     ask: Ask
     owner: Owner
     amount: Decimal
+    # Whether the caller's token reaches but some workspaces: what is above those is not told.
+    is_narrowed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -69,7 +71,10 @@ def decode(raw: bytes | msgspec.Raw) -> Ask:
 def preparer(*, token: AccessToken, now: datetime) -> Callable[[Ask], Prepared]:
     """What prepares one ask of this call; it raises RowError where that cannot be decided."""
     resolve = resolver(token.account, token, now=now)
-    return lambda ask: Prepared(ask, resolve.owner(as_request(ask)), worst_case(ask, resolve))
+    is_narrowed = bool(narrowed_to(token))
+    return lambda ask: Prepared(
+        ask, resolve.owner(as_request(ask)), worst_case(ask, resolve), is_narrowed
+    )
 
 
 def as_request(ask: Ask) -> LabelledRequest:
@@ -168,6 +173,9 @@ decide: Coalescer[int, tuple[Sequence[Prepared], datetime], list[dict[str, Any]]
 )
 
 
+WIDER_THAN_WORKSPACES = frozenset({"account", "member"})
+
+
 class Counter(msgspec.Struct):
     budget_id: int
     name: str
@@ -180,6 +188,30 @@ class Counter(msgspec.Struct):
     resets_at: str | None
     hard: bool
     limit: Decimal | None = None
+    shown: dict[str, Any] | None = None
+
+    def standing(self, held: Decimal) -> dict[str, Any]:
+        if self.shown is None:  # the same in every decision of an answer
+            self.shown = {
+                "id": self.budget_id,
+                "name": self.name,
+                "scope": self.scope,
+                "period": self.period,
+                "hard": self.hard,
+                "limit": plain(self.limit),
+                "spent": plain(self.spent),
+                "estimated": plain(self.estimated),
+                "held": "0",
+                "remaining": None,
+                "resets_at": utc(self.resets_at),
+            }
+        left = self.left(held)
+        return self.shown | {"held": plain(held), "remaining": plain(left)}
+
+    def left(self, held: Decimal) -> Decimal | None:
+        if self.limit is None:
+            return None
+        return max(self.limit - self.consumed - held, Decimal(0))
 
 
 class Decision(msgspec.Struct):
@@ -188,6 +220,9 @@ class Decision(msgspec.Struct):
     hold_id: str | None
     expires_at: str
     refused_by: int | None
+
+    def held_at(self, place: int) -> Decimal:
+        return self.held[place - 1] if self.held else Decimal(0)
 
 
 class Answer(msgspec.Struct):
@@ -201,50 +236,41 @@ ANSWER = msgspec.json.Decoder(Answer)
 def as_answer(one: Prepared, decision: Decision, counters: list[Counter]) -> dict[str, Any]:
     allowed = decision.refused_by is None
     budgets = [
-        standing(counters[place - 1], (decision.held or [])[place - 1]) for place in decision.places
+        counters[place - 1].standing(decision.held_at(place))
+        for place in decision.places
+        if not (one.is_narrowed and counters[place - 1].scope in WIDER_THAN_WORKSPACES)
     ]
-    if decision.refused_by is None:
-        reason = "Within every budget." if budgets else "No budget applies."
-    else:
-        reason = refusal(one, counters[decision.refused_by - 1], decision)
     return {
         "request_id": one.ask.request_id,
         "allowed": allowed,
-        "reason": reason,
+        "reason": reason(one, decision, counters),
         "hold_id": decision.hold_id,
-        "expires_at": utc(decision.expires_at) if allowed else None,
+        "expires_at": utc(decision.expires_at) if decision.hold_id else None,
         "budgets": budgets,
     }
 
 
-def refusal(one: Prepared, counter: Counter, decision: Decision) -> str:
-    held = (decision.held or [])[decision.refused_by - 1] if decision.refused_by else Decimal(0)
-    left = max((counter.limit or Decimal(0)) - counter.consumed - held, Decimal(0))
+def reason(one: Prepared, decision: Decision, counters: list[Counter]) -> str:
+    if decision.refused_by is not None:
+        counter = counters[decision.refused_by - 1]
+        return refusal(one, counter, counter.left(decision.held_at(decision.refused_by)))
+    within = "Within every budget." if decision.places else "No budget applies."
+    if decision.hold_id is None:
+        return f"{within} The request is logged already, so that nothing is held."
+    return within
+
+
+def refusal(one: Prepared, counter: Counter, left: Decimal | None) -> str:
     until = f"It resets at {utc(counter.resets_at)}." if counter.resets_at else "It does not reset."
+    scope = counter.scope.replace("_", " ")
+    if one.is_narrowed and counter.scope in WIDER_THAN_WORKSPACES:
+        return f"A hard {scope} budget above this access token's workspaces is in the way. {until}"
+    during = "" if counter.period == "total" else f" this {counter.period}"
     return (
-        f"The {counter.scope.replace('_', ' ')} budget {counter.name!r} has "
-        f"${plain(left)} left of ${plain(counter.limit)} this {counter.period}; "
+        f"The {scope} budget {counter.name!r} has "
+        f"${plain(left)} left of ${plain(counter.limit)}{during}; "
         f"the call may cost ${plain(one.amount)}. {until}"
     )
-
-
-def standing(counter: Counter, held: Decimal) -> dict[str, Any]:
-    remaining = None
-    if counter.limit is not None:
-        remaining = max(counter.limit - counter.consumed - held, Decimal(0))
-    return {
-        "id": counter.budget_id,
-        "name": counter.name,
-        "scope": counter.scope,
-        "period": counter.period,
-        "hard": counter.hard,
-        "limit": plain(counter.limit),
-        "spent": plain(counter.spent),
-        "estimated": plain(counter.estimated),
-        "held": plain(held),
-        "remaining": plain(remaining),
-        "resets_at": utc(counter.resets_at),
-    }
 
 
 def utc(text: str | None) -> str | None:

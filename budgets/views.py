@@ -24,10 +24,12 @@ from accounts.access import narrowed_to, reach_of_token
 from accounts.authentication import token_of
 from accounts.errors import ApiError
 from accounts.models import AccessToken, Scope
-from budgets import authorize, ledger
+from budgets import authorize, changes, ledger
 from budgets.blocks import blocks
+from budgets.key_standing import NAMES, NoSuchCaller, key_standing
 from budgets.models import Budget
-from budgets.serializers import BudgetSerializer, as_json
+from budgets.openapi import ASK, CALLER, DECISION, STANDING
+from budgets.serializers import OWN_FIELDS, BudgetSerializer, as_json, checked
 from budgets.standing import standings
 from usage.hot_routes import HotRoute, Posted
 from usage.ingest.body import rows_of
@@ -75,13 +77,34 @@ def decide(call: Posted) -> dict[str, Any] | list[dict[str, Any]]:
 class AuthorizeView(APIView):
     """May these calls go? Allowed or not, the answer is 200."""
 
-    scopes = {"POST": Scope.AUTHORIZE}
+    scopes = {"POST": Scope.AUTHORIZE, "GET": Scope.AUTHORIZE}
 
     @extend_schema(
-        request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT, summary="May this call go?"
+        request=ASK,
+        responses=DECISION,
+        summary="May this call go?",
+        description="One ask gets one answer, an array a list of them, decided in order.",
     )
     def post(self, request: Request) -> Response:
         return Response(decide(posted(request)))
+
+    @extend_schema(
+        operation_id="v1_authorize_standing",
+        parameters=CALLER,
+        responses=STANDING,
+        summary="How a key stands with its budgets, without a hold",
+    )
+    def get(self, request: Request) -> Response:
+        unknown = sorted(set(request.query_params) - set(NAMES))
+        if unknown:
+            raise ApiError(f"There is no parameter {unknown[0]!r}: one of {', '.join(NAMES)}.")
+        names = {name: str(value) for name, value in request.query_params.items()}
+        if any("\x00" in value for value in names.values()):
+            raise Http404
+        try:
+            return Response(key_standing(names, token=token_of(request), now=timezone.now()))
+        except NoSuchCaller as error:
+            raise Http404 from error
 
 
 HOT_ROUTES = {"authorize/": HotRoute(Scope.AUTHORIZE, decide)}
@@ -166,11 +189,12 @@ class BudgetsView(APIView):
         if narrowed_to(token_of(request)) and values["scope"] in ("account", "member"):
             raise PermissionDenied("This access token is narrowed to some workspaces.")
         subject = {values["scope"]: values["subject"]} if "subject" in values else {}
-        names = ("name", "scope", "limit", "period", "hard", "thresholds", "recipients")
         budget = Budget(
-            account=token_of(request).account, **{name: values[name] for name in names}, **subject
+            account=token_of(request).account,
+            **{name: values[name] for name in OWN_FIELDS},
+            **subject,
         )
-        ledger.open_budget(budget, now=now)
+        ledger.open_budget(checked(budget), now=now)
         return Response(as_json(one_of(request, budget.pk)), status=201)
 
 
@@ -189,13 +213,18 @@ class BudgetView(APIView):
         serializer = BudgetSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         if serializer.validated_data:
-            Budget.objects.filter(pk=budget_id).update(**serializer.validated_data)
+            budget = Budget.objects.get(pk=budget_id)
+            for name, value in serializer.validated_data.items():
+                setattr(budget, name, value)
+            changes.save(checked(budget), by=token_of(request).name, now=timezone.now())
         return Response(as_json(one_of(request, budget_id)))
 
     @extend_schema(responses={204: None}, summary="Archive a budget")
     def delete(self, request: Request, budget_id: int) -> Response:
         one_of(request, budget_id)
-        Budget.objects.filter(pk=budget_id).update(archived_at=timezone.now())
+        now = timezone.now()
+        Budget.objects.filter(pk=budget_id).update(archived_at=now)
+        changes.note_archived(Budget.objects.get(pk=budget_id), by=token_of(request).name, now=now)
         return Response(status=204)
 
 

@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 
 from accounts import tokens
-from accounts.models import Account, Project, Scope, Workspace
+from accounts.models import Account, ApiKey, Project, Scope, Workspace
+from budgets.models import Hold
 
 pytestmark = pytest.mark.django_db
 
@@ -168,3 +169,66 @@ def test_a_field_that_does_not_exist_is_refused_by_name(api: Client):
 
 def test_a_method_that_is_not_there_is_405(api: Client):
     assert api.put("/api/v1/budgets/", "{}", content_type="application/json").status_code == 405
+
+
+def test_a_raise_is_set_and_ended_through_the_api(api: Client):
+    made = post(api, "budgets/", MONTHLY).json()
+    path = f"/api/v1/budgets/{made['id']}/"
+    higher = {"raised_limit": "50", "raised_until": "2999-01-01T00:00:00Z", "raised_reason": "fair"}
+    raised = api.patch(path, higher, content_type="application/json").json()
+    assert (raised["limit"], raised["limit_now"], raised["raised_limit"]) == ("12.5", "50", "50")
+    ended = {"raised_limit": None, "raised_until": None}
+    assert api.patch(path, ended, content_type="application/json").json()["limit_now"] == "12.5"
+    answer = api.patch(path, {"raised_limit": "50"}, content_type="application/json")
+    assert answer.status_code == 400
+    assert "raised_until" in answer.json()["error"]["details"]
+
+
+def test_a_keys_standing_is_told_without_a_hold(api: Client, workspace: Workspace, spend):
+    ApiKey.objects.create(workspace=workspace, identifier="key-1")
+    post(api, "budgets/", MONTHLY)
+    post(api, "authorize/", {"request_id": "r", "max_cost": "2.5", "api_key": "key-1"})
+    path = "/api/v1/authorize/?api_key=key-1"
+    answer = api.get(path).json()
+    assert (answer["allowed"], answer["reason"]) == (True, "Within every budget.")
+    assert [(one["held"], one["remaining"]) for one in answer["budgets"]] == [("2.5", "10")]
+    post(api, "authorize/", {"request_id": "s", "max_cost": "10", "api_key": "key-1"})
+    answer = api.get(path).json()
+    assert not answer["allowed"]
+    assert answer["reason"].startswith("The workspace budget 'Team' is used up. It resets at ")
+    assert Hold.objects.count() == 2
+
+
+def test_a_standing_makes_nobody_and_nothing(api: Client, workspace: Workspace):
+    for query in ("api_key=new", "workspace=new", "workspace=finance&project=new", "member=%00"):
+        assert api.get(f"/api/v1/authorize/?{query}").status_code == 404
+    assert api.get("/api/v1/authorize/?key=new").status_code == 400
+    assert Project.objects.count() + ApiKey.objects.count() == 0
+
+
+def test_the_outsiders_standing_is_his_own(api: Client, outsider: Client, workspace: Workspace):
+    ApiKey.objects.create(workspace=workspace, identifier="key-1")
+    for query in ("api_key=key-1", "workspace=finance"):
+        assert outsider.get(f"/api/v1/authorize/?{query}").status_code == 404
+
+
+def test_a_narrowed_tokens_standing_says_nothing_of_the_account(
+    api: Client, account: Account, workspace: Workspace
+):
+    post(api, "budgets/", {"name": "all", "scope": "account", "limit": "0", "hard": True})
+    _, text = tokens.issue(
+        account=account, name="n", scopes=[Scope.AUTHORIZE], workspaces=[workspace]
+    )
+    answer = client_of(text).get("/api/v1/authorize/").json()
+    assert (answer["allowed"], answer["budgets"]) == (False, [])
+    assert answer["reason"].startswith("A hard account budget above this access token's")
+
+
+def test_the_schema_says_what_an_ask_and_its_answer_have(client: Client):
+    schema = client.get("/api/schema/?format=json").json()
+    post = schema["paths"]["/api/v1/authorize/"]["post"]
+    ask = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"][0]
+    assert {"request_id", "max_cost", "input_tokens"} <= set(ask["properties"])
+    assert {"allowed", "reason", "budgets"} <= set(
+        schema["components"]["schemas"]["Decision"]["properties"]
+    )

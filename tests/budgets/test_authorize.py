@@ -10,7 +10,8 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from accounts.models import AccessToken, ApiKey, Project, Workspace
+from accounts import tokens
+from accounts.models import ApiKey, Project, Scope, Workspace
 from budgets import authorize
 from budgets.models import BudgetPeriod, Hold
 from tests.budgets.conftest import NOON
@@ -18,18 +19,6 @@ from usage.ingest.receive import receive
 from usage.ingest.schema import RowError
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ask(token_text: str):
-    def asked(*asks, now=NOON):
-        token = AccessToken.objects.get()
-        raw = [json.dumps({"workspace": "finance"} | one).encode() for one in asks]
-        prepare = authorize.preparer(token=token, now=now)
-        prepared = [prepare(authorize.decode(one)) for one in raw]
-        return authorize.authorize(prepared, account_id=token.account_id, now=now)
-
-    return asked
 
 
 def dimes(count, start=0):
@@ -225,6 +214,82 @@ def test_a_failed_attempt_leaves_the_hold_to_its_fallback(
     assert held() == [2]
     log(id="y", status="success")
     assert held() == [0]
+
+
+def test_a_failed_attempt_under_an_id_of_its_own_leaves_the_hold_to_its_fallback(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(hard=True)
+    (answer,) = ask({"request_id": "call", "max_cost": "2"})
+    attempt = {"hold_id": answer["hold_id"], "at": NOON}
+    spend(0, request_id="first try", status=503, **attempt)
+    assert held() == [2]
+    spend(1, request_id="second try", **attempt)
+    spend(1, request_id="sent twice", **attempt)
+    period = BudgetPeriod.objects.get()
+    assert (period.held, period.estimated) == (0, 2)
+
+
+def test_a_failed_call_under_the_holds_own_id_frees_it(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(hard=True)
+    (answer,) = ask({"request_id": "call", "max_cost": "2"})
+    spend(0, request_id="call", status=503, hold_id=answer["hold_id"])
+    assert held() == [0]
+
+
+def test_an_ask_that_comes_after_its_log_holds_nothing(
+    make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(hard=True)
+    spend(1, request_id="call")
+    (answer,) = ask({"request_id": "call", "max_cost": "2"})
+    assert (answer["allowed"], answer["hold_id"], answer["expires_at"]) == (True, None, None)
+    assert answer["reason"] == (
+        "Within every budget. The request is logged already, so that nothing is held."
+    )
+    (answer,) = ask({"request_id": "call", "max_cost": "4.5"})
+    assert not answer["allowed"]
+    assert held() == [0]
+
+
+def test_a_new_budget_sets_aside_what_is_under_way_under_it(
+    make_budget, ask, spend, workspace: Workspace, project: Project
+):
+    ask({"request_id": "in it", "max_cost": "2", "project": "ledger"})
+    ask({"request_id": "beside it", "max_cost": "1"})
+    make_budget(name="all", hard=True)
+    make_budget(name="tag", scope="project", project=project, hard=True)
+    assert held() == [3, 2]
+    spend(1, request_id="in it", project="ledger")
+    spend(1, request_id="beside it")
+    assert held() == [0, 0]
+
+
+def test_a_hold_that_is_over_is_not_set_aside_in_a_new_budget(
+    make_budget, ask, workspace: Workspace
+):
+    ask({"request_id": "lost", "max_cost": "2"})
+    make_budget(hard=True, now=NOON + timedelta(hours=1))
+    assert held() == [0]
+
+
+def test_a_caller_of_one_workspace_learns_nothing_of_what_the_account_spends(
+    account, make_budget, ask, spend, workspace: Workspace
+):
+    make_budget(name="all of it", limit=Decimal(5), hard=True)
+    make_budget(name="ours", scope="workspace", workspace=workspace, limit=Decimal(100))
+    spend(3, request_id="spent")
+    tokens.issue(account=account, name="n", scopes=[Scope.AUTHORIZE], workspaces=[workspace])
+    yes, no = ask(
+        {"request_id": "a", "max_cost": "1"}, {"request_id": "b", "max_cost": "2"}, asker="n"
+    )
+    assert [one["name"] for one in yes["budgets"] + no["budgets"]] == ["ours", "ours"]
+    assert no["reason"] == (
+        "A hard account budget above this access token's workspaces is in the way. "
+        "It resets at 2026-11-30T23:00:00Z."
+    )
 
 
 @pytest.mark.django_db(transaction=True)

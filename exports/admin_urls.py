@@ -1,26 +1,23 @@
-"""Under /admin/exports/; reversed as `{% url "exports:requests" "csv" %}`."""
+"""Under /admin/exports/; reversed as `{% url "exports:file" "requests" "csv" %}`."""
 
 from django.contrib import admin
 from django.urls import re_path
 
 from exports import admin_views, explorer
+from exports.addresses import DATASET, EXTENSION, one_of
 
 app_name = "exports"
 
+view = admin.site.admin_view(admin_views.dataset_file)
+
 urlpatterns = [
     re_path(
-        rf"^explorer\.(?P<extension>{'|'.join(explorer.EXTENSIONS)})$",
+        rf"^explorer\.{one_of('extension', explorer.EXTENSIONS)}$",
         admin.site.admin_view(explorer.explorer_file),
         name="explorer",
     ),
-    re_path(
-        r"^requests\.(?P<extension>csv|json)$",
-        admin.site.admin_view(admin_views.requests_file),
-        name="requests",
-    ),
-    re_path(
-        r"^usage\.(?P<extension>csv|json)$",
-        admin.site.admin_view(admin_views.usage_file),
-        name="usage",
-    ),
+    re_path(rf"^{DATASET}\.{EXTENSION}$", view, name="file"),
+    # By the names of the two that pages link to.
+    re_path(rf"^requests\.{EXTENSION}$", view, {"dataset": "requests"}, name="requests"),
+    re_path(rf"^usage\.{EXTENSION}$", view, {"dataset": "usage"}, name="usage"),
 ]

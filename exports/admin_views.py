@@ -9,22 +9,16 @@ from django.utils import timezone
 
 from accounts.access import Reach, Right, may, reach_of_user
 from accounts.models import User
-from exports.downloads import requests_download, usage_download
+from exports.downloads import dataset_download
 from usage.reports.question import BadQuestion
 
 
-def requests_file(request: HttpRequest, extension: str) -> HttpResponseBase:
+def dataset_file(request: HttpRequest, dataset: str, extension: str) -> HttpResponseBase:
     reach = exportable(request)
     try:
-        return requests_download(request.GET, reach, extension=extension)
-    except BadQuestion as error:
-        return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
-
-
-def usage_file(request: HttpRequest, extension: str) -> HttpResponseBase:
-    reach = exportable(request)
-    try:
-        return usage_download(request.GET, reach, extension=extension, now=timezone.now())
+        return dataset_download(
+            dataset, request.GET, reach, extension=extension, now=timezone.now()
+        )
     except BadQuestion as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
 

@@ -1,4 +1,4 @@
-"""What can be exported: the request log and every report, each as pieces of a file.
+"""The two large datasets, the request log and every report, each as pieces of a file.
 
 Nothing here grows with the number of rows: the database hands them over as it finds them.
 """
@@ -6,10 +6,13 @@ Nothing here grows with the number of rows: the database hands them over as it f
 import itertools
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from exports.formats import CHUNK_BYTES, FileFormat, joined
 from exports.snapshot import Snapshot, snapshot
+from exports.tables import Edge, Fetched, Table, Tally, add_up, is_added
 from usage import partitions
 from usage.reports.question import Question
 from usage.reports.run import Column, columns_of, tidy
@@ -82,8 +85,40 @@ def log_file(query: RequestQuery, period: Stretch, file_format: FileFormat) -> I
         yield from file_format.whole(list(LOG_COLUMNS), rows)
 
 
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """The rows of the log, for a table."""
+
+    query: RequestQuery
+    period: Stretch
+
+    def pieces(
+        self, frozen: Snapshot, columns: list[Column], file_format: FileFormat, tally: Tally
+    ) -> Iterator[bytes]:
+        yield from log_rows(frozen, self.query, self.period, file_format, tally)
+        where, parameters = self.query.where(*edges_of(self.period))
+        sums = {
+            column.name: f"sum({sql or FIELDS[column.name]})"
+            for column, sql in LOG_COLUMNS.items()
+            if is_added(column)
+        }
+        source = f"usage_requestlog l WHERE l.workspace_id = ANY(%s) AND {where}"
+        add_up(frozen, sums, source, [self.query.reach.workspace_ids, *parameters], tally)
+
+
+def log_table(
+    query: RequestQuery, period: Stretch, *, start: Edge, end: Edge, asked: dict[str, Any]
+) -> Table:
+    rows = LogRows(query, period)
+    return Table("requests", query.reach, start, end, list(LOG_COLUMNS), rows, asked)
+
+
 def log_rows(
-    frozen: Snapshot, query: RequestQuery, period: Stretch, file_format: FileFormat
+    frozen: Snapshot,
+    query: RequestQuery,
+    period: Stretch,
+    file_format: FileFormat,
+    tally: Tally | None = None,
 ) -> Iterator[bytes]:
     """Day by day: so nothing larger than a day is ever sorted, and the first day comes at once.
 
@@ -100,6 +135,8 @@ def log_rows(
             with cursor.copy(cursor.mogrify(*log_statement(query, stretch, file_format))) as copy:
                 for row in copy:
                     spool.write(file_format.copied(bytes(row)))
+                    if tally is not None:
+                        tally.count(1)
             spool.seek(0)
             while piece := spool.read(CHUNK_BYTES):
                 yield piece
@@ -129,10 +166,7 @@ def overlap(one: Stretch, other: Stretch) -> bool:
 def log_statement(
     query: RequestQuery, stretch: Stretch, file_format: FileFormat
 ) -> tuple[str, list[object]]:
-    start, end = stretch
-    edges = [Condition("l.occurred_at >= %s", (start,))] if start else []
-    edges += [Condition("l.occurred_at < %s", (end,))] if end else []
-    where, parameters = query.where(*edges)
+    where, parameters = query.where(*edges_of(stretch))
     columns = ", ".join(
         f"{file_format.expression(column, sql or FIELDS[column.name])} AS {column.name}"
         for column, sql in LOG_COLUMNS.items()
@@ -141,6 +175,25 @@ def log_statement(
         WHERE l.workspace_id = ANY(%s) AND {where}
         ORDER BY l.occurred_at, l.request_id"""
     return file_format.copy(select), [query.reach.workspace_ids, *parameters]
+
+
+def edges_of(stretch: Stretch) -> list[Condition]:
+    start, end = stretch
+    edges = [Condition("l.occurred_at >= %s", (start,))] if start else []
+    return edges + ([Condition("l.occurred_at < %s", (end,))] if end else [])
+
+
+def report_table(question: Question, name: str = "usage") -> Table:
+    columns = columns_of(question)
+    return Table(
+        name,
+        question.reach,
+        question.start,
+        question.end,
+        columns,
+        Fetched(lambda frozen: report_rows(frozen, question, columns)),
+        question.as_dict(),
+    )
 
 
 def report_file(question: Question, file_format: FileFormat) -> Iterator[bytes]:

@@ -9,56 +9,31 @@ from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from accounts.access import Reach
-from exports.datasets import Stretch, log_file, report_file
-from exports.formats import FORMATS, FileFormat
-from usage import requests
-from usage.reports import question
+from exports.catalogue import DATASETS
+from exports.kinds import kind_of
+from exports.tables import Edge, Table
 from usage.reports.question import Parameters
 
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-def requests_download(
-    parameters: Parameters, reach: Reach, *, extension: str
+def dataset_download(
+    name: str, parameters: Parameters, reach: Reach, *, extension: str, now: datetime
 ) -> StreamingHttpResponse:
-    """The request log for the filters that its list takes. Raises BadQuestion."""
-    query = requests.parse(parameters, reach)
-    file_format = FORMATS[extension]
-    period = period_of(parameters, query.reach)
-    return download(
-        log_file(query, period, file_format),
-        file_format,
-        file_name("requests", query.reach, *period, extension),
-    )
+    """A dataset, for the parameters that it takes. Raises BadQuestion."""
+    kind = kind_of(extension)
+    table = DATASETS[name].open(parameters, reach, now=now)
+    return download(table.file(kind), kind.media_type, name_of(table, extension))
 
 
-def period_of(parameters: Parameters, reach: Reach) -> Stretch:
-    """Between which moments the list of requests looks."""
-    start, end = (
-        requests.edge_condition(name, "", text, reach).parameters[0] if text else None
-        for name in ("from", "to")
-        for text in [parameters.get(name)]
-    )
-    return start, end
+def name_of(table: Table, extension: str) -> str:
+    return file_name(table.name, table.reach, table.start, table.end, extension)
 
 
-def usage_download(
-    parameters: Parameters, reach: Reach, *, extension: str, now: datetime
-) -> StreamingHttpResponse:
-    """Any report, for the parameters that it takes. Raises BadQuestion."""
-    asked = question.parse(parameters, reach, now=now)
-    file_format = FORMATS[extension]
-    return download(
-        report_file(asked, file_format),
-        file_format,
-        file_name("usage", asked.reach, asked.start, asked.end, extension),
-    )
-
-
-def download(pieces: Iterator[bytes], file_format: FileFormat, name: str) -> StreamingHttpResponse:
+def download(pieces: Iterator[bytes], media_type: str, name: str) -> StreamingHttpResponse:
     return StreamingHttpResponse(
         Started(pieces),
-        content_type=file_format.media_type,
+        content_type=media_type,
         headers={
             "Content-Disposition": content_disposition_header(True, name) or "attachment",
             "Cache-Control": "private, no-store",
@@ -80,9 +55,6 @@ class Started:
     def close(self) -> None:
         """The server calls it, also when the client went away."""
         cast(Generator[bytes], self.pieces).close()
-
-
-Edge = date | datetime | None
 
 
 def file_name(dataset: str, reach: Reach, start: Edge, end: Edge, extension: str) -> str:

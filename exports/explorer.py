@@ -9,14 +9,15 @@ from django.utils import timezone
 
 from exports.admin_views import exportable
 from exports.downloads import download, file_name
-from exports.formats import FORMATS, joined
+from exports.formats import joined
+from exports.kinds import kind_of
 from usage.explorer.exploration import explore
 from usage.explorer.grid import Grid, Group, Line, lay_out, names_of
 from usage.reports.catalogue import GRANULARITIES
 from usage.reports.question import BadQuestion
 from usage.reports.run import Column, columns_of, plain
 
-EXTENSIONS = [name for name in ("csv", "json", "xlsx") if name in FORMATS]
+EXTENSIONS = ["csv", "json", "xlsx"]
 
 
 def explorer_file(request: HttpRequest, extension: str) -> HttpResponseBase:
@@ -29,12 +30,13 @@ def explorer_file(request: HttpRequest, extension: str) -> HttpResponseBase:
         grid, problems = None, [str(error.detail)]
     if grid is None:
         return HttpResponseBadRequest("\n".join(problems), content_type="text/plain; charset=utf-8")
-    file_format, columns = FORMATS[extension], file_columns(grid)
+    kind, columns = kind_of(extension), file_columns(grid)
+    file_format = kind.file_format
     rows = (file_format.row(columns, values) for values in file_rows(grid))
     asked = exploration.question
     return download(
         file_format.whole(columns, joined(rows)),
-        file_format,
+        kind.media_type,
         file_name("explorer", asked.reach, asked.start, asked.end, extension),
     )
 

@@ -1,4 +1,4 @@
-"""CSV and JSON files: how a value is written in each, and what makes a file whole.
+"""CSV, JSON and lines of JSON: how a value is written in each, and what makes a file whole.
 
 Dates are `2026-01-31`, moments RFC 3339 in UTC, decimals plain digits without trailing zeros, in
 JSON as strings; what is unknown is an empty cell or null.
@@ -123,7 +123,56 @@ class Json:
         yield b"\n]\n"
 
 
-FORMATS: dict[str, FileFormat] = {"csv": Csv(), "json": Json()}
+class JsonLines(Json):
+    """An object a line; of a file that broke off the last line says so."""
+
+    extension = "jsonl"
+    media_type = "application/x-ndjson"
+
+    def copied(self, row: bytes) -> bytes:
+        return row.replace(b"\\\\", b"\\")
+
+    def row(self, columns: Sequence[Column], values: Iterable[Any]) -> bytes:
+        return super().row(columns, values).removeprefix(b",\n") + b"\n"
+
+    def whole(self, columns: Sequence[Column], rows: Iterator[bytes]) -> Iterator[bytes]:
+        yield next(rows, b"")
+        try:
+            yield from rows
+        except Exception:
+            yield b'{"INCOMPLETE": true}\n'
+            raise
+
+
+class Spreadsheet:
+    """Rows on their way into a file that is made in Python: CSV as COPY writes it.
+
+    Text is always in quotes, so that none and an empty one stay apart.
+    """
+
+    def expression(self, column: Column, sql: str) -> str:
+        return f"({sql})::text" if column.type == "object" else sql
+
+    def copy(self, select: str) -> str:
+        return f"COPY ({select}) TO STDOUT (FORMAT csv)"
+
+    def copied(self, row: bytes) -> bytes:
+        return row
+
+    def row(self, columns: Sequence[Column], values: Iterable[Any]) -> bytes:
+        cells = (self.cell(column, value) for column, value in zip(columns, values, strict=True))
+        return (",".join(cells) + "\n").encode()
+
+    def cell(self, column: Column, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "t" if value else "f"
+        if column.type == "object" and not isinstance(value, str):
+            value = json.dumps(value, ensure_ascii=False)
+        if column.type in ("string", "object"):
+            return '"' + str(value).replace('"', '""') + '"'
+        return str(plain(value))
 
 
 def moment_sql(sql: str) -> str:

@@ -1,13 +1,8 @@
-from django.urls import path
+from django.urls import re_path
 
 from exports import views
-from exports.formats import FORMATS
+from exports.addresses import DATASET, EXTENSION
 
 urlpatterns = [
-    path(f"exports/{dataset}.{extension}", view.as_view(), {"extension": extension})
-    for dataset, view in (
-        ("requests", views.RequestsExportView),
-        ("usage", views.UsageExportView),
-    )
-    for extension in FORMATS
+    re_path(rf"^exports/{DATASET}\.{EXTENSION}$", views.DatasetView.as_view(), name="export"),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -13,14 +13,18 @@ from rest_framework.views import APIView
 from accounts.access import reach_of_token
 from accounts.authentication import token_of
 from accounts.models import Scope
-from exports.downloads import requests_download, usage_download
+from exports.catalogue import DATASETS
+from exports.downloads import dataset_download
+from exports.kinds import EXTENSIONS
 from usage.openapi import REPORT_PARAMETERS, REQUEST_PARAMETERS
 
 FILES = {
     (200, "text/csv"): OpenApiTypes.STR,
     (200, "application/json"): {"type": "array", "items": {"type": "object"}},
+    (200, "application/octet-stream"): OpenApiTypes.BINARY,
 }
 PAGING = {"page_size", "cursor"}
+PARAMETERS = {p.name: p for p in (*REPORT_PARAMETERS, *REQUEST_PARAMETERS) if p.name not in PAGING}
 
 
 class AsNamed(BaseContentNegotiation):
@@ -30,34 +34,25 @@ class AsNamed(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class RequestsExportView(APIView):
+class DatasetView(APIView):
     scopes = {"GET": Scope.EXPORT}
     content_negotiation_class = AsNamed
 
     @extend_schema(
-        parameters=[p for p in REQUEST_PARAMETERS if p.name not in PAGING],
+        parameters=[
+            OpenApiParameter("dataset", str, "path", enum=list(DATASETS)),
+            OpenApiParameter("extension", str, "path", enum=EXTENSIONS),
+            *PARAMETERS.values(),
+        ],
         responses=FILES,
-        summary="Download the request log",
-        description="All requests that the filters leave, the oldest first, as one file.",
+        summary="Download a dataset",
+        description="The whole dataset as one file, streamed. "
+        + " ".join(f"`{d.name}`: {d.description}" for d in DATASETS.values())
+        + " `requests` takes the filters of the list of requests, the others those of reports.",
     )
-    def get(self, request: Request, extension: str) -> StreamingHttpResponse:
-        return requests_download(
-            request.query_params, reach_of_token(token_of(request)), extension=extension
-        )
-
-
-class UsageExportView(APIView):
-    scopes = {"GET": Scope.EXPORT}
-    content_negotiation_class = AsNamed
-
-    @extend_schema(
-        parameters=REPORT_PARAMETERS,
-        responses=FILES,
-        summary="Download a report",
-        description="The rows of a report as one file, however many they are.",
-    )
-    def get(self, request: Request, extension: str) -> StreamingHttpResponse:
-        return usage_download(
+    def get(self, request: Request, dataset: str, extension: str) -> StreamingHttpResponse:
+        return dataset_download(
+            dataset,
             request.query_params,
             reach_of_token(token_of(request)),
             extension=extension,

@@ -11,7 +11,8 @@ from django.http import QueryDict
 
 from exports import datasets
 from exports.datasets import LOG_COLUMNS, log_file, overlap, stretches
-from exports.formats import FORMATS, Csv
+from exports.formats import Csv
+from exports.kinds import FORMATS
 from tests.factories import NOW, make_workspace, native, post, reach_of
 from usage import partitions
 from usage.reports import question, run

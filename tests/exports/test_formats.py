@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from exports.formats import FORMATS, Csv, Json, defused, defused_sql, joined
+from exports.formats import Csv, Json, defused, defused_sql, joined
 from usage.reports.run import Column
 
 COLUMNS = [Column("name", "string"), Column("cost", "decimal"), Column("day", "date")]
@@ -83,7 +83,7 @@ def test_an_empty_file_is_its_header_or_an_empty_array():
     assert json.loads(b"".join(Json().whole(COLUMNS, iter([])))) == []
 
 
-@pytest.mark.parametrize("file_format", FORMATS.values())
+@pytest.mark.parametrize("file_format", [Csv(), Json()])
 def test_a_file_that_broke_off_does_not_look_whole(file_format):
     def failing():
         yield file_format.row(COLUMNS, ["a", Decimal(1), None])

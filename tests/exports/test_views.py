@@ -1,6 +1,8 @@
 import pytest
 from django.db import OperationalError
 
+from exports.catalogue import DATASETS
+from exports.kinds import EXTENSIONS
 from tests.exports.conftest import Downloads
 from tests.factories import bearer, make_account, make_workspace
 
@@ -80,7 +82,8 @@ def test_a_question_that_cannot_be_asked_is_told(downloads, name, parameters):
 
 
 def test_there_are_no_other_formats(downloads):
-    assert downloads.get("exports/requests.xlsx").status_code == 404
+    for name in ("requests.doc", "requests.xlsx.gz", "secrets.csv"):
+        assert downloads.get(f"exports/{name}").status_code == 404
 
 
 def test_a_database_that_is_away_is_an_error_and_not_a_file(downloads, monkeypatch):
@@ -92,7 +95,8 @@ def test_a_database_that_is_away_is_an_error_and_not_a_file(downloads, monkeypat
     assert downloads.get("exports/requests.csv").status_code == 503
 
 
-def test_the_api_document_names_every_file(client):
+def test_the_api_document_names_every_dataset_and_format(client):
     text = client.get("/api/schema/").content.decode()
 
-    assert all(f"/api/v1/exports/{name}:" in text for name in FILES)
+    assert "/api/v1/exports/{dataset}.{extension}:" in text
+    assert all(f"- {name}\n" in text for name in (*DATASETS, *EXTENSIONS))

@@ -113,10 +113,11 @@ def check_retention(**_: Any) -> list[CheckMessage]:
         found.append(
             Error("RETENTION_WITHOUT_ARCHIVE is keep or delete.", hint=hint, id="config.E008")
         )
-    try:
-        place_of(settings.ARCHIVE_URL or "/")
-    except BadPlace as error:
-        found.append(Error(f"ARCHIVE_URL: {error}", id="config.E009"))
+    for name in ("ARCHIVE_URL", "EXPORTS_URL"):
+        try:
+            place_of(getattr(settings, name) or "/")
+        except BadPlace as error:
+            found.append(Error(f"{name}: {error}", id="config.E009"))
     return found
 
 

@@ -28,6 +28,7 @@ TICKS = (
     Tick("deliver", every_seconds=2, run="budgets.tasks.deliver"),
     Tick("release", every_seconds=5, run="budgets.tasks.release_expired"),
     Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
+    Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )
@@ -36,6 +37,7 @@ SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
     Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),
+    Schedule("expire", cron="40 * * * *", task="exports.tasks.expire_exports"),
     Schedule("books", cron="30 2 * * *", task="config.tasks.check_all_books"),
 )
 

@@ -150,6 +150,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tokenbook <tokenbook
 INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=64 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = INGEST_MAX_BYTES
 
+# Where files of exports wait to be fetched; without it a folder in the data directory.
+EXPORTS_URL = env.str("EXPORTS_URL", default="")
 # Where requests go that are past their retention; without it they are kept, or deleted.
 ARCHIVE_URL = env.str("ARCHIVE_URL", default="")
 RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="keep")

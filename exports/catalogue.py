@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.http import QueryDict
 
@@ -70,10 +70,15 @@ def preset(name: str, period: Callable[[date], tuple[date, date]], **fixed: str)
     return opened
 
 
-def as_query(parameters: Parameters | Mapping[str, Any]) -> QueryDict:
+def as_query(parameters: Parameters) -> QueryDict:
+    return query_of({key: parameters.getlist(key) for key in parameters.keys()})  # noqa: SIM118
+
+
+def query_of(values: Mapping[str, list[str]]) -> QueryDict:
+    """What a query string says, out of lists of texts."""
     query = QueryDict(mutable=True)
-    for key in parameters.keys():  # noqa: SIM118 (no mapping, only alike)
-        query.setlist(key, parameters.getlist(key))  # type: ignore[union-attr]
+    for key, texts in values.items():
+        query.setlist(key, texts)
     return query
 
 

@@ -1,3 +1,4 @@
 from exports.archive_models import ArchiveFile, RetentionRun
+from exports.job_models import Export
 
-__all__ = ["ArchiveFile", "RetentionRun"]
+__all__ = ["ArchiveFile", "Export", "RetentionRun"]

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.models import Account
-from exports import restore, retention_run
+from exports import jobs, restore, retention_run
 
 LONGEST_SECONDS = 4 * 3600
 
@@ -26,3 +26,15 @@ def restore_day(account_id: int, day: str) -> None:
     if place is not None:
         account = Account.objects.get(pk=account_id)
         restore.restore_day(account, date.fromisoformat(day), place, now=timezone.now())
+
+
+def make_export(export_id: str) -> None:
+    jobs.make(export_id, now=timezone.now())
+
+
+def revive_exports() -> None:
+    jobs.revive(now=timezone.now())
+
+
+def expire_exports() -> None:
+    jobs.expire(now=timezone.now())

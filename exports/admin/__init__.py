@@ -1,5 +1,5 @@
 """Exports in the admin; Django finds it here."""
 
-from exports.admin import archive
+from exports.admin import archive, jobs
 
-__all__ = ["archive"]
+__all__ = ["archive", "jobs"]

@@ -1,5 +1,6 @@
 """What is in the archive, and how retention went."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,6 +17,7 @@ from accounts.scoped_admin import ByAccount, ScopedAdmin
 from exports import retention_run
 from exports.models import ArchiveFile, RetentionRun
 from usage import formatting
+from usage.reports.run import plain
 
 MODES = {
     "keep": "Nothing is removed: neither an archive nor deleting is set up.",
@@ -68,7 +70,7 @@ class ArchiveFileAdmin(ReadOnly, ScopedAdmin):
 
     @display(description="cost, USD")
     def spend(self, file: ArchiveFile) -> str:
-        return str(file.totals["cost"])
+        return str(plain(Decimal(file.totals["cost"])))
 
     @display(description="size", ordering="size")
     def bytes_shown(self, file: ArchiveFile) -> str:
@@ -80,12 +82,12 @@ class ArchiveFileAdmin(ReadOnly, ScopedAdmin):
         label={
             "archived": "success",
             "restored": "info",
-            "verified, not removed yet": "warning",
+            "verified": "warning",
             "stale": "warning",
         },
     )
     def label(self, file: ArchiveFile) -> str:
-        return file.get_state_display()
+        return file.state
 
     def has_bring_back_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)

@@ -111,8 +111,8 @@ class ExportAdmin(ScopedAdmin):
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
     list_display = (
-        *("__str__", "title", "account", "label", "rows_shown", "size_shown"),
-        *("requested_by", "requested_at", "fetch"),
+        *("__str__", "label", "fetch", "rows_shown", "size_shown"),
+        *("requested_at", "requested_by", "account"),
     )
     list_select_related = ("account", "requested_by")
     list_filter = ("state", "dataset", ByAccount)
@@ -157,6 +157,12 @@ class ExportAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.shown if obj else ()
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """One button: what is asked for is no row to go on editing."""
+        only = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        only |= {"title": "Ask for an export"}
+        return super().add_view(request, form_url, only | (extra_context or {}))
 
     def save_model(self, request: HttpRequest, obj: Export, form: Any, change: bool) -> None:
         """The form is a wish, not a row: asking makes the row."""

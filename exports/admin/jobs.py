@@ -160,8 +160,8 @@ class ExportAdmin(ScopedAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """One button: what is asked for is no row to go on editing."""
-        only = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        only |= {"title": "Ask for an export"}
+        only: dict[str, Any] = {"title": "Ask for an export"}
+        only |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, only | (extra_context or {}))
 
     def save_model(self, request: HttpRequest, obj: Export, form: Any, change: bool) -> None:

@@ -71,7 +71,7 @@ class Directory:
         found = self.projects.get((workspace_id, tag))
         if found is None:
             project, _ = Project.objects.get_or_create(workspace_id=workspace_id, tag=tag)
-            found = self.projects[workspace_id, tag] = project.pk
+            found = self.projects[workspace_id, tag] = project.merged_into_id or project.pk
         return found
 
     def known_key(self, account_id: int, identifier: str) -> KeyEntry | None:

@@ -195,6 +195,9 @@ class Project(Archivable):
     client = models.ForeignKey(
         Client, on_delete=models.PROTECT, null=True, blank=True, related_name="projects"
     )
+    merged_into = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, editable=False
+    )
 
     class Meta:
         ordering = ["name", "tag"]
@@ -360,3 +363,6 @@ def free_slug(name: str, *, taken: "models.QuerySet", fallback: str) -> str:
     while taken.filter(slug=slug).exists():
         slug, number = f"{base}-{number}", number + 1
     return slug
+
+
+from accounts.reattribution_models import Reattribution  # noqa: E402, F401 (Django finds it here)

@@ -29,6 +29,7 @@ TICKS = (
     Tick("release", every_seconds=5, run="budgets.tasks.release_expired"),
     Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
     Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
+    Tick("reattribute", every_seconds=1, run="usage.tasks.reattribute"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )

@@ -7,6 +7,7 @@ from accounts.models import Account
 from usage import partitions
 from usage.insight import savings
 from usage.pricing import repricing_work
+from usage.rollups import reattribute as reattribute_history
 from usage.rollups.fold import fold as fold_once
 
 
@@ -17,6 +18,10 @@ def fold() -> None:
 
 def reprice() -> None:
     repricing_work.work()
+
+
+def reattribute() -> None:
+    reattribute_history.work(now=timezone.now())
 
 
 def make_partitions() -> None:

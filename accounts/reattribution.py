@@ -4,12 +4,39 @@ The act changes who is meant from now on; what is recorded already is moved by w
 `Reattribution` that it leaves (`usage/rollups/reattribute.py`).
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import ApiKey, Member, Project, Reattribution, User
+
+
+class History(NamedTuple):
+    """How much there is to move, and since which day; of what has no price no cost is known."""
+
+    requests: int
+    cost: Decimal | None
+    first_day: date | None
+
+
+# Whoever records requests says how much there is; given a move that is not saved yet.
+counted: list[Callable[[Reattribution], History]] = []
+
+
+def history_of(*, project: Project | None = None, key: ApiKey | None = None) -> History:
+    """What merging the project or claiming the key would move."""
+    workspace = (project or key).workspace  # type: ignore[union-attr]
+    asked = Reattribution(
+        workspace=workspace,
+        from_project=project,
+        api_key=key,
+        from_member=key.member if key else None,
+    )
+    return counted[0](asked)
 
 
 @transaction.atomic

@@ -13,7 +13,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -63,6 +64,9 @@ def is_platform(request: HttpRequest) -> bool:
 # Filters that offer what is in the list; the usual ones would name every account there is.
 ByAccount = ("account", admin.RelatedOnlyFieldListFilter)
 ByWorkspace = ("workspace", admin.RelatedOnlyFieldListFilter)
+
+
+NOTHING_THERE = "It does not exist, or it is not yours to see."
 
 
 class ScopedAdmin(ModelAdmin):
@@ -136,6 +140,10 @@ class ScopedAdmin(ModelAdmin):
         shown = super().get_export_queryset(request)  # type: ignore[misc]
         return shown.filter(self.rows_within(request, Right.EXPORT)).distinct()
 
+    def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
+        """Not Django's way back to the dashboard: pages and programs are told the same."""
+        raise Http404(NOTHING_THERE)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         always = tuple(super().get_readonly_fields(request, obj))
         return always + self.fixed_fields if obj else always
@@ -193,17 +201,33 @@ class ArchivedFilter(admin.SimpleListFilter):
         return queryset.filter(archived_at__isnull=self.value() != "yes")
 
 
+KEPT = (
+    "This is not deleted, because its spend would be nobody's in every report. Archive it: it "
+    "leaves the lists and keeps its history."
+)
+
+
 class ArchivableAdmin(ScopedAdmin):
     """Things with history are archived, and never deleted: their spend stays in every report."""
 
-    actions = ("archive_chosen", "unarchive_chosen")
-    actions_submit_line = ("archive_this", "unarchive_this")
+    actions: tuple[str, ...] = ("archive_chosen", "unarchive_chosen")
+    actions_submit_line: tuple[str, ...] = ("archive_this", "unarchive_this")
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         return [ArchivedFilter, *super().get_list_filter(request)]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Refused, with a better offer."""
+        if not self.has_view_permission(request, object_id):
+            raise Http404(NOTHING_THERE)
+        messages.warning(request, KEPT)
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+        return HttpResponseRedirect(reverse(name, args=[object_id]))
 
     def is_archived(self, obj: Any) -> bool:
         pk = obj.pk if isinstance(obj, Model) else obj

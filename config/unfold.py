@@ -173,6 +173,7 @@ UNFOLD: dict[str, Any] = {
                     page("Books", "balance", "admin:books", keeps_books),
                     rows("Archive", "inventory_2", "exports.archivefile"),
                     rows("Retention runs", "auto_delete", "exports.retentionrun"),
+                    rows("Moves of history", "move_up", "accounts.reattribution"),
                     rows("Quarantine", "report", "usage.quarantinedrow"),
                     rows("Mail deliveries", "mail", "budgets.delivery"),
                     rows("Failed tasks", "running_with_errors", "django_q.failure"),

@@ -9,15 +9,16 @@ class UsageConfig(AppConfig):
     name = "usage"
 
     def ready(self) -> None:
-        from accounts import zones
+        from accounts import reattribution, zones
         from accounts.models import Account
-        from usage.rollups import recut
+        from usage.rollups import reattribute, recut
 
         post_migrate.connect(make_partitions, sender=self)
         pre_save.connect(recut.before_account_is_saved, sender=Account)
         post_save.connect(recut.after_account_is_saved, sender=Account)
         zones.may_change += [recut.check_nothing_is_re_priced, recut.check_closed_days_stay]
         zones.waiting.append(recut.requests_waiting)
+        reattribution.counted.append(reattribute.how_much)
 
 
 def make_partitions(plan: Any = (), **kwargs: Any) -> None:

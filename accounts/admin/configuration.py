@@ -10,11 +10,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from import_export.admin import ImportExportModelAdmin
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
-from unfold.decorators import display
 
 from accounts import zones
 from accounts.access import Right
-from accounts.directory import safe_identifier
+from accounts.admin.history import MergeableAdmin
 from accounts.models import (
     Account,
     ApiKey,
@@ -22,9 +21,8 @@ from accounts.models import (
     Member,
     Project,
     Workspace,
-    shortened,
 )
-from accounts.resources import ApiKeyResource, ClientResource, MemberResource, ProjectResource
+from accounts.resources import ClientResource, MemberResource, ProjectResource
 from accounts.scoped_admin import (
     ArchivableAdmin,
     ByAccount,
@@ -265,7 +263,7 @@ class ProjectForm(forms.ModelForm):
 
 
 @admin.register(Project)
-class ProjectAdmin(ArchivableAdmin, ScopedImportExport):
+class ProjectAdmin(MergeableAdmin, ScopedImportExport):
     form = ProjectForm
     resource_classes = (ProjectResource,)
     workspace_path = "workspace"
@@ -280,52 +278,4 @@ class ProjectAdmin(ArchivableAdmin, ScopedImportExport):
     def choices_for(self, request: HttpRequest, model: Any) -> QuerySet[Any] | None:
         if model is Client:  # who manages projects says whose they are, without editing clients
             return Client.objects.filter(account__in=reach_of(request, Right.MANAGE).account_ids)
-        return super().choices_for(request, model)
-
-
-class ApiKeyForm(forms.ModelForm):
-    def clean_identifier(self) -> str:
-        """A key itself, pasted where its id belongs, is not kept: only its SHA-256."""
-        return safe_identifier(self.cleaned_data["identifier"])
-
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        workspace = workspace_of(self, given)
-        if workspace is None:  # said at its own field
-            return given
-        member, project = given.get("member"), given.get("default_project")
-        if member and member.account_id != workspace.account_id:
-            raise ValidationError({"member": "This member belongs to another account."})
-        if project and project.workspace_id != workspace.pk:
-            raise ValidationError({"default_project": "This project is in another workspace."})
-        return given
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(ArchivableAdmin, ScopedImportExport):
-    form = ApiKeyForm
-    resource_classes = (ApiKeyResource,)
-    workspace_path = "workspace"
-    fixed_fields = ("workspace", "identifier")
-    list_display = ("__str__", "short_identifier", "workspace", "member", "is_enabled")
-    list_select_related = ("workspace", "member")
-    list_filter = (
-        ByWorkspace,
-        ("disabled_at", admin.EmptyFieldListFilter),
-    )
-    search_fields = ("name", "identifier")
-    autocomplete_fields = ("workspace", "member", "default_project")
-    fields = ("workspace", "identifier", "name", "member", "default_project", "disabled_at")
-
-    @display(description="identifier", ordering="identifier")
-    def short_identifier(self, key: ApiKey) -> str:
-        return shortened(key.identifier)
-
-    @display(description="enabled", boolean=True)
-    def is_enabled(self, key: ApiKey) -> bool:
-        return key.disabled_at is None
-
-    def choices_for(self, request: HttpRequest, model: Any) -> QuerySet[Any] | None:
-        if model is Member:
-            return Member.objects.filter(account__in=reach_of(request, Right.MANAGE).account_ids)
         return super().choices_for(request, model)

@@ -80,9 +80,9 @@ def test_an_outsider_opens_no_row_of_another_account(client, furnished, model, k
     pk = kind.objects.exclude(**outsiders(kind, furnished)).first().pk
     client.force_login(furnished.outsider)
 
-    response = client.get(f"/admin/accounts/{model}/{pk}/change/", follow=True)
+    response = client.get(f"/admin/accounts/{model}/{pk}/change/")
 
-    assert "change" not in response.request["PATH_INFO"]
+    assert response.status_code == 404
 
 
 def outsiders(kind, people):
@@ -228,7 +228,7 @@ def test_what_has_history_is_archived_and_not_deleted(client, furnished):
     client.post(changelist("project"), {"action": "archive_chosen", "_selected_action": project.pk})
 
     project.refresh_from_db()
-    assert refused.status_code == 403
+    assert refused["Location"] == f"/admin/accounts/project/{project.pk}/change/"
     assert project.archived_at is not None
     assert rows(client, "project") == []
     assert rows(client, "project", archived="yes") == ["acme-apollo"]

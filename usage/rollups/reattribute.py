@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.models import Account, Reattribution
+from accounts.reattribution import History
 from usage.pricing.day_bill import Moved, Owner
 from usage.reports.rows import UNFOLDED
 from usage.rollups.fold import ROLLUP_LOCK
@@ -92,6 +93,29 @@ def days_of(workspace_id: int, move: Move) -> list[date]:
             {**move.parameters(), "workspace": workspace_id, "workspaces": [workspace_id]},
         )
         return [day for (day,) in cursor.fetchall()]
+
+
+def how_much(asked: Reattribution) -> History:
+    """What there is to move now, as the reports would say it."""
+    move = move_of(asked)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT coalesce(sum(requests), 0), sum(cost), min(day) FROM (
+                SELECT t.requests, t.cost, t.day FROM usage_day t
+                WHERE t.workspace_id = %(workspace)s AND {move.matches("t")}
+                UNION ALL
+                SELECT 1, coalesce(l.cost, 0), {LOCAL_DAY} FROM {UNFOLDED} l {ZONE_JOIN}
+                WHERE l.workspace_id = %(workspace)s AND {move.matches("l")}
+            ) found""",
+            {
+                **move.parameters(),
+                "workspace": asked.workspace_id,
+                "workspaces": [asked.workspace_id],
+            },
+        )
+        requests, cost, first_day = cursor.fetchone()
+    return History(int(requests), cost, first_day)
 
 
 def is_closed(account_id: int, day: date) -> bool:

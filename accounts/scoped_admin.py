@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
+from django.db.models import DateTimeField, ForeignKey, ManyToManyField, Model, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -19,6 +19,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from accounts import moments
 from accounts.access import RIGHTS_BY_ROLE, Reach, Right, part_with, reach_of_user
 from accounts.models import Role, User
 
@@ -82,6 +83,8 @@ class ScopedAdmin(ModelAdmin):
     edit_right: Right | None = Right.MANAGE
     # What says where a row belongs stays as it was made: its history would move along.
     fixed_fields: ClassVar[tuple[str, ...]] = ()
+    # Moments that are chosen, and not met, such as when a price begins.
+    utc_fields: ClassVar[tuple[str, ...]] = ("valid_from", "valid_to")
     list_per_page = 50
     compressed_fields = True
 
@@ -139,6 +142,18 @@ class ScopedAdmin(ModelAdmin):
         """What the list shows, less what the caller may see but not take along."""
         shown = super().get_export_queryset(request)  # type: ignore[misc]
         return shown.filter(self.rows_within(request, Right.EXPORT)).distinct()
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Moments in the reader's zone."""
+        names = super().get_list_display(request)
+        zone = moments.zone_of(reach_of(request))
+        fields = {field.name: field for field in self.opts.fields}
+        return [
+            moments.column(field, zone)
+            if isinstance(field := fields.get(name), DateTimeField) and name not in self.utc_fields
+            else name
+            for name in names
+        ]
 
     def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
         """Not Django's way back to the dashboard: pages and programs are told the same."""

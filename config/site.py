@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
@@ -37,6 +37,10 @@ class TokenbookAdminSite(UnfoldAdminSite):
         context["may_export"] = bool(reach_of(request, Right.EXPORT).workspaces)
         context["public_url"] = request.build_absolute_uri("/").rstrip("/")
         return super().index(request, {**context, **(extra_context or {})})
+
+    def app_index(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Which app holds what is nobody's business: the navigation goes by tasks."""
+        return HttpResponseRedirect(reverse("admin:index"))
 
     def extra_urls(self) -> list[URLPattern]:
         # Not before: what stands beside them registers with this site.

@@ -3,7 +3,7 @@
 Imported by the settings, so that nothing here may import models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.http import HttpRequest
@@ -28,6 +28,7 @@ def rows(title: str, icon: str, model: str) -> Item:
     return {
         "title": title,
         "icon": icon,
+        "list": name,
         "link": lambda request: address(name),
         "active": lambda request: request.path.startswith(address(name) or "/nowhere/"),
         "permission": lambda request: sees(request, model),
@@ -78,6 +79,14 @@ def address(name: str, *keys: Any) -> str:
         return reverse(name, args=keys)
     except NoReverseMatch:
         return ""
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """Each section of the navigation, beside the address of each list in it."""
+    for section in UNFOLD["SIDEBAR"]["navigation"]:
+        for item in section["items"]:
+            if "list" in item:
+                yield section["title"], address(item["list"])
 
 
 UNFOLD: dict[str, Any] = {

@@ -136,7 +136,7 @@ class ClaimableAdmin(MovesHistory):
             follows = f" {FOLLOWS}" if given["with_history"] else ""
             return f"Given to {given['member']}.{follows}"
 
-        whose = f"until now {key.member}'s" if key.member else "nobody's until now"
+        whose = str(key.member) if key.member else "nobody"
         return self.move_page(
             request,
             key,
@@ -145,8 +145,8 @@ class ClaimableAdmin(MovesHistory):
             title=f"Give {key} to a member",
             history=reattribution.history_of(key=key),
             explained=(
-                f"The key is {whose}. Requests made with it count for the member from now on, "
-                "except those that name somebody themselves."
+                f"The key has been {whose}'s. Requests made with it count for the member from now "
+                "on, except those that name somebody themselves."
             ),
             button="Give",
         )

@@ -86,6 +86,8 @@ def figures(
             whose_books=whose_books,
         ),
         "there_is_any": there_is_any,
+        "explore_link": view.explorer_url("cost"),
+        "providers_link": view.explorer_url("error_rate", by="provider"),
         "usage_export": export_query(view),
     }
 

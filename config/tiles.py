@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
@@ -58,7 +58,7 @@ def tiles(
             ("total_tokens", tokens(view, now, before, incomparable)),
             ("error_rate", error_rate(view, now, before, incomparable)),
             ("latency_ms_p95", latency(view, now, before, incomparable)),
-            ("cache_hit_rate", cache_hit_rate(now, before, incomparable)),
+            ("cache_hit_rate", cache_hit_rate(view, now, before, incomparable)),
         )
     ] + [month_end(view, projection, days)]
 
@@ -70,7 +70,7 @@ def spend(view: View, now: Row, before: Row, incomparable: Change | None) -> Til
         formatting.exact_money(now["cost"]),
         unpriced_note(now),
         relative_change(now["cost"], before["cost"], incomparable),
-        view.log_url(),
+        view.explorer_url("cost"),
     )
 
 
@@ -81,7 +81,7 @@ def requests(view: View, now: Row, before: Row, incomparable: Change | None) -> 
         formatting.count(now["requests"]),
         f"{formatting.money(now['cost_per_request'])} each",
         relative_change(now["requests"], before["requests"], incomparable),
-        view.log_url(),
+        view.explorer_url("requests"),
     )
 
 
@@ -93,7 +93,7 @@ def tokens(view: View, now: Row, before: Row, incomparable: Change | None) -> Ti
         f"{formatting.compact(now['input_tokens'])} in · "
         f"{formatting.compact(now['output_tokens'])} out",
         relative_change(now["total_tokens"], before["total_tokens"], incomparable),
-        view.log_url(),
+        view.explorer_url("total_tokens"),
     )
 
 
@@ -105,7 +105,7 @@ def error_rate(view: View, now: Row, before: Row, incomparable: Change | None) -
         errors,
         errors,
         point_change(now["error_rate"], before["error_rate"], incomparable, more_is="bad"),
-        view.failed_url() if now["errors"] else None,
+        view.explorer_url("error_rate"),
     )
 
 
@@ -117,17 +117,18 @@ def latency(view: View, now: Row, before: Row, incomparable: Change | None) -> T
         "95 % of requests were answered within this time, to within 4.9 %",
         f"half within {formatting.duration(now['latency_ms_p50'])}" if slowest else "not reported",
         relative_change(slowest, before["latency_ms_p95"], incomparable, more_is="bad"),
-        view.log_url(latency_min=slowest.quantize(Decimal(1), ROUND_FLOOR)) if slowest else None,
+        view.explorer_url("latency_ms_p95", by="model"),
     )
 
 
-def cache_hit_rate(now: Row, before: Row, incomparable: Change | None) -> Tile:
+def cache_hit_rate(view: View, now: Row, before: Row, incomparable: Change | None) -> Tile:
     return Tile(
         "Cache hit rate",
         formatting.percent(now["cache_hit_rate"]),
         "Input tokens read from a cache, of all input tokens",
         "of input tokens",
         point_change(now["cache_hit_rate"], before["cache_hit_rate"], incomparable, more_is="good"),
+        view.explorer_url("cache_hit_rate"),
     )
 
 

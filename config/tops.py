@@ -43,6 +43,7 @@ class TopRow:
 class TopTable:
     dimension: str
     title: str
+    link: str
     rows: list[TopRow]
     other: Decimal | None
     others: int
@@ -68,6 +69,7 @@ def table(view: View, report: Report, before: Report, incomparable: Change | Non
     return TopTable(
         dimension,
         many[0].upper() + many[1:],
+        view.explorer_url("cost", by=dimension),
         [
             top_row(
                 view,

@@ -13,6 +13,7 @@ from accounts.access import Reach
 from accounts.models import Account, Workspace
 from config.naming import DIMENSIONS_IN_WORDS
 from usage import periods
+from usage.explorer.links import explorer_url
 from usage.periods import LONGEST_BY_DAY, LONGEST_BY_WEEK, Period
 from usage.reports.question import Question, today_in
 
@@ -88,6 +89,19 @@ class View:
             parameters.pop("to", None)
         parameters |= changes
         return urlencode({name: value for name, value in parameters.items() if value})
+
+    def explorer_url(self, *metrics: str, by: str | None = None) -> str:
+        """The explorer with the same filters, by the dimension and over time."""
+        by = by or self.by
+        question = self.question(metrics=metrics, group_by=(by,), granularity=self.grain)
+        # A preset stays one: tomorrow the link means tomorrow's seven days.
+        return explorer_url(
+            question,
+            account=self.account.slug if self.account else None,
+            workspace=self.workspace.slug if self.workspace else None,
+            columns="time",
+            **({} if self.period.key == "custom" else {"range": self.period.key}),
+        )
 
     def log_url(self, **more: Any) -> str:
         """The request log with the same filters."""

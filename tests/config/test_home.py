@@ -145,6 +145,19 @@ def test_what_is_shown_of_somebody_is_what_the_log_lists(people, client):
     assert [row.share_in_words for row in members.rows] == ["60 %", "40 %"]
 
 
+def test_every_tile_leads_to_the_explorer_with_the_same_figure(people, client):
+    record(people, 3, occurred_at=None, latency_ms=200, cache_read_tokens=100)
+    record(people, 1, occurred_at=None, status=500)
+    client.force_login(people.viewer)
+    tiles = client.get(DASHBOARD).context["tiles"][:6]
+
+    pages = [client.get(tile.link) for tile in tiles]
+
+    assert all(page.status_code == 200 for page in pages)
+    for tile, page in zip(tiles, pages, strict=True):
+        assert tile.value in page.content.decode(), tile.label
+
+
 def test_keys_are_listed_with_their_share_and_change(people):
     record(people, 1, api_key="k1", occurred_at="2026-11-10T12:00:00Z")
     record(people, 1, occurred_at="2026-11-06T12:00:00Z")

@@ -108,7 +108,8 @@ class ScopedAdmin(ModelAdmin):
         """Whether the caller has the right over the row (or its key), or over any row at all."""
         if right is None:
             return bool(request.user.is_active and request.user.is_superuser)
-        if obj is None:
+        # Also of what belongs to everybody, such as list prices: nobody sees it without a role.
+        if obj is None or not self.reaches_any(request, right):
             return self.reaches_any(request, right)
         pk = obj.pk if isinstance(obj, Model) else obj
         try:

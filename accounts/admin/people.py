@@ -64,6 +64,13 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
         return {"is_staff": True}
 
 
+WHAT_ROLES_DO = (
+    "Viewers see reports, requests and budgets. Accountants also export, and edit prices and "
+    "clients. Managers also export, and manage workspaces, projects, members, keys, tokens and "
+    "budgets. Owners do all of it, and give roles. Without a workspace the role covers the account."
+)
+
+
 class RoleForm(forms.ModelForm):
     class Meta:
         fields = ("user", "account", "workspace", "name")
@@ -75,11 +82,21 @@ class RoleAdmin(ScopedAdmin):
 
     form = RoleForm
     fixed_fields = ("user", "account", "workspace")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("user", "account", "workspace", "name"), "description": WHAT_ROLES_DO},
+        ),
+    )
     list_display = ("user", "name", "account", "workspace")
     list_select_related = ("user", "account", "workspace")
     list_filter = ("name", ByAccount)
     search_fields = ("user__username", "user__email")
     autocomplete_fields = ("account", "workspace")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Who gives a role without a thought gives the least."""
+        return {"name": Role.Name.VIEWER, **super().get_changeform_initial_data(request)}
 
     def rows_within(self, request: HttpRequest, right: Right) -> Q:
         return Q(account__in=self.owned(request))

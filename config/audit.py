@@ -46,6 +46,7 @@ AUDITED: dict[str, Sequence[str]] = {
 # Model -> why not.
 NOT_AUDITED = {
     "accounts.CacheVersion": "counts changes",
+    "accounts.Reattribution": "says itself who asked and what was moved",
     "usage.LlmModel": "a word that requests carry",
     "usage.Provider": "a word that requests carry",
     "usage.Endpoint": "a word that requests carry",

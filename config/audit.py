@@ -54,6 +54,8 @@ NOT_AUDITED = {
     "usage.RepricedModel": "the figures of a re-pricing",
     "usage.Saving": "found anew every night; says itself who decided what",
     "usage.GoneDay": "a sum of what was removed",
+    "usage.SavedView": "how somebody looks at figures",
+    "budgets.BudgetChange": "is itself a record",
     "budgets.BudgetPeriod": "a sum",
     "budgets.Hold": "a decision",
     "budgets.Alert": "derived from sums",

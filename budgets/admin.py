@@ -17,7 +17,7 @@ from unfold.decorators import display
 
 from accounts.access import Right
 from accounts.scoped_admin import ArchivableAdmin, ByAccount, ScopedAdmin, reach_of, whole_accounts
-from budgets import alerts, delivery, ledger
+from budgets import delivery, ledger
 from budgets.models import Alert, Budget, BudgetPeriod, Delivery
 from budgets.standing import Standing, standings
 from usage.formatting import UNKNOWN, exact_money, money, span
@@ -236,19 +236,26 @@ class AlertAdmin(Kept):
 
 @admin.register(Delivery)
 class DeliveryAdmin(Kept):
-    list_display = ("alert", "recipient", "state_shown", "attempts", "sent_at", "last_error")
-    list_select_related = ("alert__period__budget",)
+    list_display = ("about", "recipient", "state_shown", "attempts", "sent_at", "last_error")
+    list_select_related = ("alert__period__budget__account", "notice")
     list_filter = ("state",)
-    search_fields = ("recipient", "alert__period__budget__name")
+    search_fields = ("recipient", "alert__period__budget__name", "notice__subject")
     fields = (
-        "alert", "recipient", "state", "attempts", "next_attempt_at", "sent_at", "last_error",
+        "about", "recipient", "state", "attempts", "next_attempt_at", "sent_at", "last_error",
         "message",
     )  # fmt: skip
-    readonly_fields = ("message",)
+    readonly_fields = ("about", "message")
     actions = ("send_again",)
 
     def rows_within(self, request: HttpRequest, right: Right) -> Q:
-        return budgets_within(request, right, path="alert__period__budget__")
+        return budgets_within(request, right, path="alert__period__budget__") | Q(
+            Q(notice__workspace__in=reach_of(request, right).workspace_ids)
+            | Q(notice__workspace=None, notice__account__in=whole_accounts(request, right))
+        )
+
+    @display(description="about")
+    def about(self, sent: Delivery) -> str:
+        return str(sent.alert or sent.notice)
 
     @display(
         description="state",
@@ -260,7 +267,7 @@ class DeliveryAdmin(Kept):
 
     @display(description="the mail")
     def message(self, sent: Delivery) -> SafeString:
-        mail = alerts.message_of(sent.alert, now=timezone.now())
+        mail = delivery.message_for(sent, now=timezone.now())
         return format_html(
             '<strong>{}</strong><pre style="white-space: pre-wrap">{}</pre>',
             mail.subject,

@@ -77,18 +77,24 @@ def recipients_of(alert: Alert) -> list[str]:
         told |= managers_of(budget)
     if budget.tell_member:
         told |= member_concerned(budget)
-    return sorted(told or emails(budget, Role.Name.OWNER, workspace=None))
+    return sorted(told or owners_of(budget.account_id))
+
+
+def owners_of(account_id: int) -> set[str]:
+    return emails(account_id, Role.Name.OWNER, workspace=None)
 
 
 def managers_of(budget: Budget) -> set[str]:
     """Of the workspace that the budget is over or in; without any, and else, of the account."""
     workspace = workspace_of(budget)
-    of_workspace = emails(budget, Role.Name.MANAGER, workspace=workspace) if workspace else set()
-    return of_workspace or emails(budget, Role.Name.MANAGER, workspace=None)
+    of_workspace = (
+        emails(budget.account_id, Role.Name.MANAGER, workspace=workspace) if workspace else set()
+    )
+    return of_workspace or emails(budget.account_id, Role.Name.MANAGER, workspace=None)
 
 
-def emails(budget: Budget, role: str, *, workspace: Workspace | None) -> set[str]:
-    roles = Role.objects.filter(account=budget.account_id, workspace=workspace, name=role)
+def emails(account_id: int, role: str, *, workspace: Workspace | None) -> set[str]:
+    roles = Role.objects.filter(account=account_id, workspace=workspace, name=role)
     users = User.objects.filter(is_active=True, pk__in=roles.values("user")).exclude(email="")
     return set(users.values_list("email", flat=True))
 

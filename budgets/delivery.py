@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django_q.tasks import async_task
 
-from budgets.alerts import message_of
+from budgets.alerts import Message, message_of
 from budgets.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def deliver(delivery_id: int, *, now: datetime) -> bool:
     """
     delivery = (
         Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("alert__period__budget__account")
+        .select_related("alert__period__budget__account", "notice")
         .filter(pk=delivery_id, state=Delivery.State.WAITING)
         .first()
     )
@@ -72,16 +72,29 @@ def deliver(delivery_id: int, *, now: datetime) -> bool:
 
 def send(delivery: Delivery, *, now: datetime) -> None:
     """Raises SMTPException and OSError."""
-    message = message_of(delivery.alert, now=now)
+    message = message_for(delivery, now=now)
     mail = EmailMultiAlternatives(
         subject=message.subject,
         body=message.text,
         to=[delivery.recipient],
         # The same however often it is tried, so that a mailbox can tell a repetition.
-        headers={"Message-ID": f"<tokenbook-alert-{delivery.alert_id}-{delivery.pk}@tokenbook>"},
+        headers={"Message-ID": f"<tokenbook-{origin(delivery)}-{delivery.pk}@tokenbook>"},
     )
     mail.attach_alternative(message.html, "text/html")
     mail.send()
+
+
+def message_for(delivery: Delivery, *, now: datetime) -> Message:
+    if delivery.alert is not None:
+        return message_of(delivery.alert, now=now)
+    notice = delivery.notice
+    return Message(notice.subject, notice.text, notice.html)  # type: ignore[union-attr]
+
+
+def origin(delivery: Delivery) -> str:
+    if delivery.alert_id is not None:
+        return f"alert-{delivery.alert_id}"
+    return f"notice-{delivery.notice_id}"
 
 
 def note_failure(delivery: Delivery, error: Exception) -> None:

@@ -324,15 +324,40 @@ class Alert(models.Model):
         return f"{self.period.budget} at {self.threshold} %"
 
 
+class Notice(models.Model):
+    """Something that insight found, such as a spike, told once by mail."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, null=True, related_name="+", help_text="Null: all."
+    )
+    kind = models.CharField(max_length=20)
+    key = models.CharField(max_length=200)
+    subject = models.CharField(max_length=300)
+    text = models.TextField()
+    html = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["key"], name="told_once")]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
 class Delivery(models.Model):
-    """One alert on its way to one address, tried until it is handed over or given up."""
+    """One alert or notice on its way to one address, tried until it is handed over or given up."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
         SENT = "sent"
         FAILED = "failed"
 
-    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    notice = models.ForeignKey(
+        Notice, on_delete=models.CASCADE, null=True, related_name="deliveries"
+    )
     recipient = models.EmailField()
     state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -350,8 +375,15 @@ class Delivery(models.Model):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["alert", "recipient"], name="alert_once_per_recipient")
+            models.UniqueConstraint(fields=["alert", "recipient"], name="alert_once_per_recipient"),
+            models.UniqueConstraint(
+                fields=["notice", "recipient"], name="notice_once_per_recipient"
+            ),
+            models.CheckConstraint(
+                condition=Q(alert__isnull=False, notice=None) | Q(alert=None, notice__isnull=False),
+                name="delivery_is_of_an_alert_or_a_notice",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.alert} to {self.recipient}"
+        return f"{self.alert or self.notice} to {self.recipient}"

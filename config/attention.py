@@ -1,4 +1,4 @@
-"""What needs a person: models without a price, rows set aside, mails that did not go out."""
+"""What needs a person: spikes, models without a price, rows set aside, mails not delivered."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from config.models import BooksCheck
 from config.unfold import address
 from config.view import View
 from usage import formatting
-from usage.models import QuarantinedRow
+from usage.models import Anomaly, QuarantinedRow
 from usage.reports.question import Question
 from usage.reports.run import Report
 
@@ -24,7 +24,7 @@ FAILED_DAYS = 7
 BOOKS_DAYS = 2
 SHOWN_RUNS = 20
 LONGEST_NAME = 40
-WAITING, FAILED = "waiting", "failed"
+WAITING, FAILED, SPIKES = "waiting", "failed", "spikes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,14 @@ def items(
     """All of it, what costs money first."""
     waiting = waiting_rows(view, quarantine)
     failed = failed_deliveries(view, budgets)
-    counted = dict(waiting.union(failed, all=True).values_list("kind", "number"))
+    spikes = counted(SPIKES, Anomaly.objects.open().filter(workspace__in=view.reach.workspace_ids))
+    rows = waiting.union(failed, spikes, all=True).values_list("which", "number")
+    numbers = dict(rows)
     return [
+        *open_spikes(numbers.get(SPIKES, 0)),
         *unpriced_models(view, unpriced),
-        *set_aside(counted.get(WAITING, 0)),
-        *not_delivered(counted.get(FAILED, 0)),
+        *set_aside(numbers.get(WAITING, 0)),
+        *not_delivered(numbers.get(FAILED, 0)),
         *books(view, whose_books),
     ]
 
@@ -93,10 +96,23 @@ def failed_deliveries(view: View, budgets: list[Standing]) -> QuerySet[Any, Any]
     )
 
 
+def open_spikes(number: int) -> list[Item]:
+    if not number:
+        return []
+    return [
+        Item(
+            "crisis_alert",
+            plural(number, "spike"),
+            "Spent more than usual, and nobody has looked at it yet.",
+            address("admin:spikes"),
+        )
+    ]
+
+
 def counted(kind: str, rows: QuerySet[Any]) -> QuerySet[Any, Any]:
     """How many they are, beside a word: counts of several tables are asked for at once."""
-    number = rows.order_by().annotate(kind=Value(kind)).values("kind")
-    return number.annotate(number=Count("pk")).values("kind", "number")
+    number = rows.order_by().annotate(which=Value(kind)).values("which")
+    return number.annotate(number=Count("pk")).values("which", "number")
 
 
 def set_aside(number: int) -> list[Item]:

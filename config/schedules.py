@@ -30,12 +30,14 @@ TICKS = (
     Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
     Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
     Tick("reattribute", every_seconds=1, run="usage.tasks.reattribute"),
+    Tick("spikes", every_seconds=60, run="usage.tasks.look_for_spikes"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )
 
 SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
+    Schedule("old-spikes", cron="20 * * * *", task="usage.tasks.lay_down_spikes"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
     Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),
     Schedule("expire", cron="40 * * * *", task="exports.tasks.expire_exports"),

@@ -142,6 +142,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Insight",
                 "items": [
+                    page("Spikes", "crisis_alert", "admin:spikes"),
                     page("Savings", "energy_savings_leaf", "admin:savings"),
                 ],
             },

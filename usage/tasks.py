@@ -5,7 +5,7 @@ from django_q.tasks import async_task
 
 from accounts.models import Account
 from usage import partitions
-from usage.insight import savings
+from usage.insight import savings, spikes
 from usage.pricing import repricing_work
 from usage.rollups import reattribute as reattribute_history
 from usage.rollups.fold import fold as fold_once
@@ -35,3 +35,11 @@ def find_all_savings() -> None:
 
 def find_savings(account_id: int) -> None:
     savings.refresh(Account.objects.get(pk=account_id), now=timezone.now())
+
+
+def look_for_spikes() -> None:
+    spikes.look(now=timezone.now())
+
+
+def lay_down_spikes() -> None:
+    spikes.lay_down(now=timezone.now())

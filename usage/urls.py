@@ -10,5 +10,6 @@ urlpatterns = [
     re_path(r"^otlp/v1/traces/?$", otlp_view.TracesView.as_view(), name="otlp-traces"),
     path("usage/", views.UsageView.as_view(), name="usage"),
     path("usage/schema/", views.UsageSchemaView.as_view(), name="usage-schema"),
+    path("anomalies/", insight.AnomaliesView.as_view(), name="anomalies"),
     path("savings/", insight.SavingsView.as_view(), name="savings"),
 ]

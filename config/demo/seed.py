@@ -11,6 +11,7 @@ from django.db import transaction
 
 from accounts.models import Account
 from config.demo.budgets import open_budgets
+from config.demo.insight import look_back
 from config.demo.organisation import create_account
 from config.demo.traffic import Traffic, occurred_at
 from usage import partitions
@@ -60,7 +61,8 @@ def seed(*, now: datetime, days: int = DAYS, requests: int = REQUESTS) -> Seeded
         import_catalogue(status=Price.Status.APPROVED, now=now)
         ratecard.forget()
         account = create_account()
-        traffic = Traffic(now, days, requests, random.Random(SEED)).requests()  # noqa: S311
+        maker = Traffic(now, days, requests, random.Random(SEED))  # noqa: S311
+        traffic = maker.requests()
         then = now - BUDGETS_MADE_AGO
         recorded = record(account, (r for r in traffic if occurred_at(r) < then))
         open_budgets(account, now=then)
@@ -68,6 +70,7 @@ def seed(*, now: datetime, days: int = DAYS, requests: int = REQUESTS) -> Seeded
         receive(list(BROKEN_ROWS), source="native", account=account, token=None, now=now)
     fold_all()
     savings.refresh(account, now=now)
+    look_back(maker)
     return Seeded(account, recorded)
 
 

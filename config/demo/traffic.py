@@ -144,6 +144,7 @@ HABITS = (
 # One afternoon an evaluation ran away: long prompts to the dearest model, none of them cached.
 SPIKE = Habit("jonas-notebook", 1, OFFICE, {"claude-opus-5-5": 1}, {"evals": 1})
 SPIKE_DAYS_AGO = 5
+SPIKE_HOUR = 14
 SPIKE_PART = 0.006
 
 OUTAGE_PROVIDER = "openai"
@@ -198,10 +199,14 @@ class Traffic:
     def within(self, hour: datetime) -> datetime:
         return hour + min(HOUR, self.now - hour) * self.rng.random()
 
+    @property
+    def has_spike(self) -> bool:
+        return self.days >= SPIKE_DAYS_AGO + 3  # a weekend may lie before it
+
     def spike(self) -> list[datetime]:
-        if self.days < SPIKE_DAYS_AGO + 3:  # a weekend may lie before it
+        if not self.has_spike:
             return []
-        start = self.weekday_at(SPIKE_DAYS_AGO, hour=14)
+        start = self.weekday_at(SPIKE_DAYS_AGO, hour=SPIKE_HOUR)
         count = round(self.count * SPIKE_PART)
         return [start + timedelta(hours=3) * self.rng.random() for _ in range(count)]
 

@@ -1,12 +1,15 @@
-"""Insight's tables in the admin: what models can do."""
+"""Insight's tables in the admin: what models can do, and how workspaces are watched."""
 
 from django.contrib import admin
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Q
 from django.http import HttpRequest
+from unfold.contrib.forms.widgets import ArrayWidget
 
 from accounts.access import Right
-from accounts.scoped_admin import ScopedAdmin, reach_of
+from accounts.scoped_admin import ByWorkspace, ScopedAdmin, reach_of
 from usage.insight_models import ModelCapability
+from usage.spike_models import SpikeWatch
 
 
 @admin.register(ModelCapability)
@@ -24,3 +27,16 @@ class ModelCapabilityAdmin(ScopedAdmin):
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
         return request.user.is_superuser or bool(reach_of(request, right).workspaces)
+
+
+@admin.register(SpikeWatch)
+class SpikeWatchAdmin(ScopedAdmin):
+    """How spikes of a workspace are watched, for whoever manages it."""
+
+    workspace_path = "workspace"
+    fixed_fields = ("workspace",)
+    list_display = ("workspace", "sensitivity", "least_dollars", "least_tokens", "recipients")
+    list_select_related = ("workspace",)
+    list_filter = ("sensitivity", ByWorkspace)
+    fields = ("workspace", "sensitivity", "least_dollars", "least_tokens", "recipients")
+    formfield_overrides = {ArrayField: {"widget": ArrayWidget}}

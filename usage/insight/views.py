@@ -13,9 +13,11 @@ from rest_framework.views import APIView
 from accounts.access import reach_of_token
 from accounts.authentication import token_of
 from accounts.models import Scope
+from usage.insight import spike_words
 from usage.insight_models import Saving
 from usage.reports import question
 from usage.reports.run import plain
+from usage.spike_models import Anomaly, SeriesKind
 from usage.views import page_url
 
 PAGE_SIZE, LARGEST_PAGE = 100, 1000
@@ -105,5 +107,61 @@ def saving_json(saving: Saving) -> dict[str, Any]:
         "decided_at": saving.decided_at,
         "realised": saving.realised,
         "measured_until": saving.measured_until,
+    }
+    return {name: plain(value) for name, value in values.items()}
+
+
+class AnomaliesView(APIView):
+    """Spikes: who spent more than expected, since when, how much, and because of whom."""
+
+    scopes = {"GET": Scope.READ}
+
+    @extend_schema(
+        operation_id="v1_anomalies_list",
+        parameters=[
+            OpenApiParameter("state", str, many=True, enum=Anomaly.State.values),
+            OpenApiParameter("scope", str, many=True, enum=SeriesKind.values),
+            *PAGING,
+        ],
+        responses=OpenApiTypes.OBJECT,
+        summary="List spikes",
+    )
+    def get(self, request: Request) -> Response:
+        reach = reach_of_token(token_of(request))
+        rows = Anomaly.objects.filter(workspace__in=reach.workspace_ids).select_related("workspace")
+        if states := chosen(request, "state", Anomaly.State.values):
+            rows = rows.filter(state__in=states)
+        if kinds := chosen(request, "scope", SeriesKind.values):
+            rows = rows.filter(kind__in=kinds)
+        found, following = page_of(request, rows)
+        return Response(
+            {"results": [anomaly_json(row) for row in found], "next": following, "previous": None}
+        )
+
+
+def anomaly_json(anomaly: Anomaly) -> dict[str, Any]:
+    values = {
+        "id": anomaly.pk,
+        "workspace": anomaly.workspace.slug,
+        "scope": anomaly.kind,
+        "name": anomaly.subject_name,
+        "measure": anomaly.measure,
+        "started_at": anomaly.started_at,
+        "detected_at": anomaly.detected_at,
+        "last_seen_at": anomaly.last_seen_at,
+        "ended_at": anomaly.ended_at,
+        "noticed_in_minutes": anomaly.window_minutes,
+        "noticed": anomaly.noticed,
+        "noticed_expected": anomaly.noticed_expected,
+        "noticed_at_most": anomaly.noticed_upper,
+        "actual": anomaly.actual,
+        "expected": anomaly.expected,
+        "excess_cost": anomaly.excess_cost,
+        "what": spike_words.what(anomaly),
+        "why": spike_words.why(anomaly),
+        "drivers": anomaly.drivers,
+        "state": anomaly.state,
+        "note": anomaly.note or None,
+        "decided_at": anomaly.decided_at,
     }
     return {name: plain(value) for name, value in values.items()}

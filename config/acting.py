@@ -6,15 +6,17 @@ An answer that a browser keeps as a file is a download, whichever page or route 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.contrib.auth.signals import user_logged_out, user_login_failed
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 
 from accounts import actors
 from accounts.access import Right
 from accounts.models import AccessToken, User
 from accounts.scoped_admin import is_platform, reach_of
-from config import audit
+from config import audit, throttle
+from config.client_address import address_of
 from config.models import AuditEntry
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -75,10 +77,6 @@ def accounts_of(request: HttpRequest) -> Sequence[int | None]:
     return reach.account_ids or [None]
 
 
-def note_log_in(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
-    note_person(AuditEntry.Action.LOG_IN, request, user)
-
-
 def note_log_out(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
     if user is not None:
         note_person(AuditEntry.Action.LOG_OUT, request, user)
@@ -87,20 +85,22 @@ def note_log_out(sender: Any, request: HttpRequest | None, user: Any, **_: Any) 
 def note_refused(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
-    """Of somebody unknown not what was typed: it may be a password. One lock-out is one entry."""
-    if request is None or getattr(request, "axes_locked_out", False):
+    """Of somebody unknown not what was typed: it may be a password."""
+    if request is None:
         return
     username = str(credentials.get(User.USERNAME_FIELD, ""))
     user = User.objects.filter(username=username.replace("\x00", "")).first()
     note_person(AuditEntry.Action.REFUSED, request, user)
+    user_id = user.pk if user else None
+    if throttle.is_locked(user_id, address_of(request), now=timezone.now()):
+        note_person(AuditEntry.Action.LOCKED, request, user)
 
 
 def note_person(action: str, request: HttpRequest | None, user: Any) -> None:
     actor = actors.of_user(user) if user else actors.Actor("somebody unknown")
-    details = {"address": request.META.get("REMOTE_ADDR", "")} if request else None
+    details = {"address": address_of(request)} if request else None
     audit.note(action, actor=actor, details=details)
 
 
-user_logged_in.connect(note_log_in, dispatch_uid="audit-log-in")
 user_logged_out.connect(note_log_out, dispatch_uid="audit-log-out")
 user_login_failed.connect(note_refused, dispatch_uid="audit-refused")

@@ -7,6 +7,7 @@ class ConfigConfig(AppConfig):
     verbose_name = "Tokenbook"
 
     def ready(self) -> None:
-        from config import acting, audit, checks  # noqa: F401 (they register themselves)
+        # Those that are not used register themselves.
+        from config import acting, audit, checks, second_factor_page  # noqa: F401
 
         post_migrate.connect(audit.attach, sender=self, dispatch_uid="audit-every-table")

@@ -41,6 +41,7 @@ AUDITED: dict[str, Sequence[str]] = {
     ),
     "usage.ModelCapability": (),
     "budgets.Budget": (),
+    "config.SecondFactor": ("last_step",),
 }
 
 # Model -> why not.

@@ -145,7 +145,29 @@ class AuditEntry(models.Model):
             models.Index(fields=["account_id", "-id"], name="audit_by_account"),
             # The history of one object.
             models.Index(fields=["table_name", "object_id", "-id"], name="audit_by_object"),
+            # The refusals of the last minutes, at each log-in.
+            models.Index(
+                fields=["at"],
+                condition=models.Q(action__in=["refused", "log_in"]),
+                name="audit_of_log_ins",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.get_action_display()} {self.subject}"
+
+
+class SecondFactor(models.Model):
+    """An authenticator app that a user shows codes of at log-in (`second_factor.py`)."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    secret = models.TextField(help_text="Encrypted with the site's key.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    confirmed_at = models.DateTimeField(null=True, help_text="Null: it counts for nothing yet.")
+    last_step = models.BigIntegerField(null=True, help_text="Of the last code that was accepted.")
+    recovery_digests = ArrayField(models.CharField(max_length=64), default=list)
+
+    def __str__(self) -> str:
+        return f"Second factor of {self.user}"

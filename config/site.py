@@ -9,7 +9,8 @@ from unfold.sites import UnfoldAdminSite
 
 from accounts.access import Right
 from accounts.scoped_admin import reach_of, whole_accounts
-from config import home
+from config import home, second_factor_page, throttle
+from config.login import LoginForm
 from usage import request_log_page
 from usage.models import QuarantinedRow
 from usage.query_strings import tidied
@@ -17,7 +18,23 @@ from usage.query_strings import tidied
 
 class TokenbookAdminSite(UnfoldAdminSite):
     index_title = "Dashboard"
+    login_form = LoginForm
     enable_nav_sidebar = True
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Of who did not show a second factor that they have, or must have, nothing else counts."""
+        return super().has_permission(request) and second_factor_page.satisfies(request)
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if super().has_permission(request) and not self.has_permission(request):
+            return HttpResponseRedirect(second_factor_page.where_to_go_on(request))
+        response = super().login(request, extra_context)
+        if getattr(request, "locked_out", False):
+            response.status_code = 429
+            response.headers["Retry-After"] = str(int(throttle.WINDOW.total_seconds()))
+        return response
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -70,6 +87,8 @@ class TokenbookAdminSite(UnfoldAdminSite):
                 name="unpriced_answers",
             ),
             *insight.urls(self.admin_view),
+            path("login/code/", second_factor_page.login_code, name="login_code"),
+            path("second-factor/", second_factor_page.manage, name="second_factor"),
             path("audit/", self.admin_view(audit_page.page), name="audit"),
             path("audit/object/", self.admin_view(audit_page.history), name="audit_object"),
             path("audit/download/", self.admin_view(audit_page.download), name="audit_download"),

@@ -120,6 +120,9 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(27% .08 266)",
         },
     },
+    "ACCOUNT": {
+        "navigation": [{"title": "Second factor", "link": reverse_lazy("admin:second_factor")}]
+    },
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

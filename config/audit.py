@@ -40,6 +40,7 @@ AUDITED: dict[str, Sequence[str]] = {
         *("reached_workspace", "worked_at", "failures"),
     ),
     "usage.ModelCapability": (),
+    "usage.SavedView": (),
     "budgets.Budget": (),
     "config.SecondFactor": ("last_step",),
 }

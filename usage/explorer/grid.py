@@ -12,6 +12,7 @@ from typing import Any
 from usage import buckets
 from usage.explorer import words
 from usage.explorer.exploration import MOST_OTHER_COLUMNS, Exploration
+from usage.explorer.namesakes import Namesakes, namesakes, told_apart
 from usage.reports.catalogue import PERCENTILES
 from usage.reports.pivot import OTHER, Pivot, Spread, ask_pivot, column_key
 from usage.reports.question import figure_names
@@ -55,6 +56,7 @@ class Grid:
     row_count: int
     column_count: int
     warnings: tuple[str, ...] = ()
+    namesakes: Namesakes = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Line]:
@@ -96,6 +98,7 @@ def of_report(exploration: Exploration, report: Report) -> Grid:
         row_count=report.row_count,
         column_count=0,
         warnings=tuple(report.warnings),
+        namesakes=namesakes(report.rows, exploration.row_axes, exploration.zone),
     )
 
 
@@ -121,6 +124,7 @@ def of_pivot(exploration: Exploration, pivot: Pivot) -> Grid:
         row_count=pivot.row_count if exploration.row_axes else 0,
         column_count=pivot.column_count,
         warnings=tuple(pivot.warnings),
+        namesakes=namesakes(rows.values(), exploration.row_axes, exploration.zone),
     )
 
 
@@ -132,12 +136,13 @@ def column_places(exploration: Exploration, pivot: Pivot) -> list[tuple[int, Gro
     """Each column's place in the answer, in the order that they are shown in."""
     if exploration.spread == "time":
         return list(time_columns(exploration, pivot))
-    axis = pivot.axis
+    axis, zone = pivot.axis, exploration.zone
+    columns = {place: column for place, column in pivot.columns.items() if place != OTHER}
+    known = namesakes(columns.values(), [axis], zone)
     shown = [
         (place, Group("value", text, text, column_key(axis, column), column))
-        for place, column in pivot.columns.items()
-        if place != OTHER
-        for text in [words.value_text(axis, column, exploration.zone)]
+        for place, column in columns.items()
+        for text in [told_apart(axis, column, zone, known)]
     ]
     if OTHER not in pivot.columns:
         return shown
@@ -166,7 +171,7 @@ def names_of(grid: Grid, line: Line) -> list[str]:
     """What the line is called under each axis; of the others and the total only the first."""
     if line.kind == "row":
         zone = grid.exploration.zone
-        return [words.value_text(axis, dict(line.values), zone) for axis in grid.axes]
+        return [told_apart(axis, line.values, zone, grid.namesakes) for axis in grid.axes]
     text = "Total" if line.kind == "total" else f"{grid.row_count - len(grid.rows):,} others"
     return [text, *("" for _ in grid.axes[1:])] if grid.axes else []
 

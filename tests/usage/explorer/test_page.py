@@ -124,6 +124,19 @@ def test_without_a_question_it_is_spend_by_model_over_time(client, recorded):
     assert [row[0] for row in shown(page)][-1] == "Total"
 
 
+def test_projects_of_one_name_are_told_apart(client, recorded):
+    post(recorded.acme, native(workspace="support", project="apollo"))
+
+    rows = opened(client, recorded.viewer, **PERIOD, metrics="requests", group_by="project")
+    columns = opened(
+        client, recorded.viewer, **PERIOD, metrics="requests", group_by="project", columns="project"
+    )
+
+    names = {"apollo (Research)", "apollo (Support)", "no project"}
+    assert {row[0] for row in shown(rows)} == {*names, "Total"}
+    assert {heading.text for heading in columns.context["table"].headings} == {*names, "Total"}
+
+
 def test_a_cell_leads_to_less_by_the_next_dimension(client, recorded):
     page = opened(client, recorded.viewer, **PERIOD, metrics="cost,requests", group_by="model")
     link = page.context["table"].rows[0].cells[0].link

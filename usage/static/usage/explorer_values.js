@@ -12,7 +12,8 @@
   });
 
   const choose = (option) => {
-    window.location.search = `?${option.dataset.query}`;
+    const address = new URL(`?${option.dataset.query}`, window.location.href).href;
+    document.dispatchEvent(new CustomEvent("tbx:go", { detail: address }));
   };
 
   const select = (form, option) => {

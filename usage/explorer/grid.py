@@ -67,6 +67,12 @@ class Grid:
         return self.lines[-1]
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether there was anything before to compare with."""
+        figures = self.total.figures[0] or {}
+        return any(figures.get(name) for name in self.figures if name.endswith("_previous"))
+
+    @property
     def is_empty(self) -> bool:
         """Whether no request at all is in it."""
         return not self.lines or (not self.rows and not any(self.total.figures[0].values()))  # type: ignore[union-attr]

@@ -168,7 +168,7 @@ def cell_of(
         text=words.figure_text(metric, value, short=exploration.axis is not None),
         exact=reason or words.exact_text(metric, value),
         link=cell_link(grid, line, group),
-        change=change_of(metric, figures) if exploration.question.compare else None,
+        change=change_of(metric, figures) if grid.is_comparable else None,
         heat=heat_of(value, heat.get(metric, [])) if is_shaded(line, group, exploration) else 0,
         is_total=is_total,
     )

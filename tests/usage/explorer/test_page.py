@@ -257,3 +257,23 @@ def test_the_page_asks_few_questions(client, recorded):
         reports = [q for q in queries if "WITH z " in q["sql"]]
         assert len(reports) == 1
         assert len(queries) <= MOST_QUERIES
+
+
+def compared(client, user, **more):
+    return opened(client, user, metrics="requests", compare="previous", **more)
+
+
+def test_a_period_before_without_requests_is_not_compared_with(client, recorded):
+    page = compared(client, recorded.viewer, **PERIOD)
+
+    assert "there was nothing from Nov 7 – 13, 2026" in page.content.decode()
+    assert [row.cells[0].change for row in page.context["table"].rows] == [None]
+
+
+def test_a_period_before_that_began_without_data_is_told(client, recorded):
+    page = compared(client, recorded.viewer, **{"from": "2026-11-20", "to": "2026-11-21"})
+    assert "Recording began within" not in page.content.decode()
+
+    page = compared(client, recorded.viewer, **{"from": "2026-11-20", "to": "2026-11-24"})
+    assert "Recording began within the period before (Nov 16 – 19, 2026)" in page.content.decode()
+    assert page.context["table"].rows[0].cells[0].change.text == "200.0 %"

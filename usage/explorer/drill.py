@@ -4,7 +4,6 @@ the requests themselves."""
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.urls import reverse
 
@@ -15,6 +14,7 @@ from usage.explorer.exploration import (
     Values,
     changed,
     filter_parameters,
+    query_string,
 )
 from usage.explorer.words import dimension_label
 from usage.reports.catalogue import DIMENSIONS, GRANULARITIES
@@ -126,7 +126,7 @@ def requests_url(exploration: Exploration, changes: Changes | None = None) -> st
         "to": [log_edge(exploration, asked.end)],
         **filter_parameters(asked.filters),
     }
-    return f"{reverse('admin:request_log')}?{urlencode(changed(found, changes or {}), doseq=True)}"
+    return f"{reverse('admin:request_log')}?{query_string(changed(found, changes or {}))}"
 
 
 def log_edge(exploration: Exploration, edge: date | datetime) -> str:

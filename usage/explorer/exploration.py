@@ -8,9 +8,9 @@ these rows are ordered, `chart` and `metric` how and what is drawn.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
@@ -48,6 +48,7 @@ DEFAULT_LIMIT_IN_TIME = 500
 MOST_ROWS = 1_000
 MOST_TIME_COLUMNS = 200
 MOST_OTHER_COLUMNS = 20
+MOST_CELLS = 4_000
 
 Found = TypeVar("Found")
 Values = dict[str, list[str]]
@@ -84,7 +85,9 @@ class Exploration:
 
     @property
     def limit(self) -> int:
-        return self.question.limit or default_limit(self.row_axes)
+        asked = self.question
+        most = fitting_rows(asked.metrics, self.spread, asked.granularity, asked.length)
+        return asked.limit or min(default_limit(self.row_axes), most)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -122,7 +125,7 @@ class Exploration:
 
     def query(self, **changes: str | Iterable[str] | None) -> str:
         """The query string of this with some of its parameters changed, or left out."""
-        return urlencode(changed(self.parameters(), changes), doseq=True)
+        return query_string(changed(self.parameters(), changes))
 
     def api_query(self) -> str:
         """The same question in the API's words; spread over columns, all of its rows."""
@@ -134,6 +137,16 @@ class Exploration:
             "limit": [] if self.spread else [str(self.limit)],
         }
         return urlencode(found, doseq=True, safe=",:")
+
+
+def query_string(parameters: Values) -> str:
+    return "&".join(pair(name, value) for name, values in parameters.items() for value in values)
+
+
+@lru_cache(maxsize=4096)
+def pair(name: str, value: str) -> str:
+    """Every cell of a table has its address, and most of it is the same in all of them."""
+    return f"{name}={quote_plus(value)}"
 
 
 def changed(parameters: Values, changes: Mapping[str, str | Iterable[str] | None]) -> Values:
@@ -197,6 +210,7 @@ def explore(parameters: QueryDict, reach: Reach, *, now: datetime) -> Exploratio
     granularity = resolved(reader, grain, start, end, spread)
     if granularity == "none" and spread == TIME:
         spread = None
+    length = questions.length_of(start, end)
     filters = filters_of(reader)
     compare = reader.one("compare", "comparison", COMPARISONS)
     asked = within_rules(
@@ -208,7 +222,7 @@ def explore(parameters: QueryDict, reach: Reach, *, now: datetime) -> Exploratio
         group_by=group_by,
         metrics=metrics,
         filters=filters,
-        limit=reader.read("limit", lambda: limit_of(parameters.get("limit")), None),
+        limit=limit_of(reader, fitting_rows(metrics, spread, granularity, length)),
         time_zone=zone,
         compare=compare,
         order=order_of(reader, metrics, group_by, granularity, compare, spread=spread),
@@ -362,8 +376,32 @@ def narrowed(reach: Reach, filters: Mapping[str, Filter]) -> Reach:
     return reach.within(workspaces=list(wanted.keys))
 
 
-def limit_of(text: str | None) -> int | None:
-    return questions.whole_number("limit", text, least=1, most=MOST_ROWS) if text else None
+def limit_of(reader: Reader, most: int) -> int | None:
+    """How many rows are wanted, where the address says it."""
+    text = reader.parameters.get("limit")
+    if not text:
+        return None
+    read = partial(questions.whole_number, "limit", text, least=1, most=MOST_ROWS)
+    limit = reader.read("limit", read, None)
+    if limit is None or limit <= most:
+        return limit
+    reader.problems["limit"] = (
+        f"With so many columns at most {questions.plural(most, 'row')} can be shown; the rest is "
+        "in the row of others."
+    )
+    return most
+
+
+def fitting_rows(
+    metrics: tuple[str, ...], spread: str | None, granularity: str, length: timedelta
+) -> int:
+    """So many rows that the table does not grow past what a browser shows with ease."""
+    columns = 1
+    if spread == TIME and granularity != "none":
+        columns += int(length / BUCKET_LENGTHS[granularity])
+    elif spread:
+        columns += MOST_OTHER_COLUMNS
+    return max(5, min(MOST_ROWS, MOST_CELLS // (columns * len(metrics))))
 
 
 def default_limit(row_axes: Iterable[str]) -> int:

@@ -182,7 +182,7 @@ def names_of(grid: Grid, line: Line) -> list[str]:
     return [text, *("" for _ in grid.axes[1:])] if grid.axes else []
 
 
-def why_unknown(grid: Grid, line: Line, group: Group, metric: str) -> str:
+def why_unknown(line: Line, group: Group, metric: str) -> str:
     """Why a figure is not there, in words; empty where that is told by itself."""
     if metric in PERCENTILES and "other" in (line.kind, group.kind):
         return "Percentiles of several rows do not add up"

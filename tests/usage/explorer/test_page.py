@@ -277,3 +277,23 @@ def test_a_period_before_that_began_without_data_is_told(client, recorded):
     page = compared(client, recorded.viewer, **{"from": "2026-11-20", "to": "2026-11-24"})
     assert "Recording began within the period before (Nov 16 – 19, 2026)" in page.content.decode()
     assert page.context["table"].rows[0].cells[0].change.text == "200.0 %"
+
+
+def test_no_name_is_taken_for_markup(client, recorded):
+    name = '<b onclick="x">&\'"'
+    post(recorded.acme, native(workspace="research", project=name, model=name))
+    asked = {"metrics": "cost,requests", "group_by": "project,model", "compare": "previous"}
+
+    for more in ({"columns": "model"}, {"project": name, "model": name}, {"chart": "heat"}):
+        page = opened(client, recorded.viewer, **PERIOD, **asked, **more).content.decode()
+        assert "<b onclick" not in page
+        assert "&lt;b onclick" in page
+
+
+def test_a_table_does_not_grow_past_what_a_browser_shows(client, recorded):
+    asked = {"metrics": "cost,requests", "group_by": "model", "columns": "time", "limit": "500"}
+
+    page = opened(client, recorded.viewer, range="90d", **asked)
+
+    assert page.context["exploration"].limit == 4000 // (91 * 2)
+    assert "at most 21 rows" in page.context["problems"]["limit"]

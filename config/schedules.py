@@ -31,6 +31,7 @@ TICKS = (
     Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
     Tick("reattribute", every_seconds=1, run="usage.tasks.reattribute"),
     Tick("spikes", every_seconds=60, run="usage.tasks.look_for_spikes"),
+    Tick("files", every_seconds=15, run="exports.tasks.plan_files"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )
@@ -41,6 +42,7 @@ SCHEDULES = (
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
     Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),
     Schedule("expire", cron="40 * * * *", task="exports.tasks.expire_exports"),
+    Schedule("corrections", cron="50 * * * *", task="exports.tasks.correct_files"),
     Schedule("books", cron="30 2 * * *", task="config.tasks.check_all_books"),
 )
 

@@ -19,6 +19,8 @@ DATA_DIR = directories.DATA_DIR
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default=kept.read(directories.SECRET_KEY_FILE))
+# Former keys, which still read what was kept under them (`exports/secrets.py`).
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
@@ -155,6 +157,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = INGEST_MAX_BYTES
 
 # Where files of exports wait to be fetched; without it a folder in the data directory.
 EXPORTS_URL = env.str("EXPORTS_URL", default="")
+# Below which folder scheduled exports may be put, and which hosts inside the private network may be
+# sent to all the same.
+EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="")
+EXPORT_ALLOWED_HOSTS = env.list("EXPORT_ALLOWED_HOSTS", default=[])
 # Where requests go that are past their retention; without it they are kept, or deleted.
 ARCHIVE_URL = env.str("ARCHIVE_URL", default="")
 RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="keep")

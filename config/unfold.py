@@ -164,6 +164,9 @@ UNFOLD: dict[str, Any] = {
                     rows("Re-pricing", "currency_exchange", "usage.repricing"),
                     rows("Clients", "handshake", "accounts.client"),
                     rows("Exports", "download", "exports.export"),
+                    rows("Export schedules", "schedule_send", "exports.exportschedule"),
+                    rows("Sent files", "outbox", "exports.sentfile"),
+                    rows("Destinations", "cloud_upload", "exports.destination"),
                 ],
             },
             {

@@ -1,5 +1,5 @@
 """exports: how figures leave.
 
-Owns datasets, formats and the streamed downloads of the API and the admin.
-May import `accounts`, `usage` and `budgets`.
+Owns datasets and formats, streamed downloads, the exports that the worker makes, schedules and
+destinations, and the archive. May import `accounts`, `usage` and `budgets`.
 """

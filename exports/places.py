@@ -117,6 +117,7 @@ class Bucket:
 
     @cached_property
     def storage(self) -> Any:
+        from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
         from storages.backends.s3 import S3Storage
 
@@ -130,7 +131,7 @@ class Bucket:
             file_overwrite=True,
             default_acl=None,
             gzip=False,
-            use_threads=False,
+            transfer_config=TransferConfig(use_threads=False),
             max_memory_size=BYTES_IN_MEMORY,
             client_config=Config(
                 connect_timeout=CONNECT_SECONDS,

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.models import Account
-from exports import jobs, restore, retention_run
+from exports import jobs, restore, retention_run, sending
 
 LONGEST_SECONDS = 4 * 3600
 
@@ -38,3 +38,17 @@ def revive_exports() -> None:
 
 def expire_exports() -> None:
     jobs.expire(now=timezone.now())
+
+
+def plan_files() -> None:
+    now = timezone.now()
+    sending.plan(now=now)
+    sending.enqueue_due(now=now)
+
+
+def send_file(file_id: int) -> None:
+    sending.send(file_id, now=timezone.now())
+
+
+def correct_files() -> None:
+    sending.correct(now=timezone.now())

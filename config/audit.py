@@ -43,6 +43,8 @@ AUDITED: dict[str, Sequence[str]] = {
     "usage.SavedView": (),
     "budgets.Budget": (),
     "config.SecondFactor": ("last_step",),
+    "exports.Destination": (),
+    "exports.ExportSchedule": (),
 }
 
 # Model -> why not.
@@ -64,6 +66,8 @@ NOT_AUDITED = {
     "budgets.Delivery": "says itself what became of it",
     "exports.ArchiveFile": "says itself what became of it",
     "exports.RetentionRun": "is itself a record",
+    "exports.Export": "says itself who asked for it",
+    "exports.SentFile": "says itself what became of it",
     "config.Heartbeat": "a sign of life",
     "config.BooksCheck": "says itself who asked",
     "config.AuditEntry": "is the log",

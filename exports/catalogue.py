@@ -10,6 +10,7 @@ from django.http import QueryDict
 from accounts.access import Reach
 from exports import standing_tables
 from exports.datasets import Stretch, log_table, report_table
+from exports.focus import open_focus
 from exports.tables import Table
 from usage import requests
 from usage.reports import question
@@ -145,6 +146,13 @@ DATASETS = {
                 metrics=f"requests,errors,error_rate,{TIMES},tokens_per_second",
                 order="day,provider,model",
             ),
+        ),
+        Dataset(
+            "focus",
+            "FOCUS 1.2",
+            "Costs as the FinOps Open Cost and Usage Specification has them: a row a day, "
+            "workspace, project, API key, model and meter.",
+            open_focus,
         ),
         Dataset(
             "budgets",

@@ -43,7 +43,7 @@ class Tally:
         self.count(1)
         for column, value in zip(columns, values, strict=True):
             if value is not None and is_added(column):
-                self.totals[column.name] = self.totals.get(column.name, Decimal(0)) + value
+                self.totals[column.name] = self.totals.get(column.name, Decimal(0)) + Decimal(value)
 
 
 class Rows(Protocol):

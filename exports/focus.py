@@ -276,8 +276,8 @@ def parts_of(row: dict[str, Any], account: Account, card: RateCard) -> list[Part
     found = []
     for meter, (title, count) in METERS.items():
         if quantity := count(row):
-            contracted = entry and standard(entry.tariff(account.pk, "")[meter], at)
-            listed = entry and standard(entry.tariff(0, "")[meter], at)
+            contracted = standard(entry.tariff(account.pk, "")[meter], at) if entry else None
+            listed = standard(entry.tariff(0, "")[meter], at) if entry else None
             found.append(Part(meter, title, quantity, contracted, listed))
     return found
 

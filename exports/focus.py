@@ -241,7 +241,7 @@ def focus_rows(frozen: Snapshot, asked: Question) -> Iterator[list[Any]]:
     accounts = {workspace.pk: workspace.account for workspace in asked.reach.workspaces}
     card = rate_card()
     for values in report_rows(frozen, asked, report):
-        row = dict(zip(names, values, strict=True))
+        row: dict[str, Any] = dict(zip(names, values, strict=True))
         account = accounts[row["workspace_id"]]
         for charge in charges_of(row, account, card):
             yield [value_of(kind, make(charge)) for kind, make in COLUMNS.values()]

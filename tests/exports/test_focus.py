@@ -16,20 +16,20 @@ PERIOD = {"from": "2026-11-01", "to": "2026-12-01"}
 DECIMAL = re.compile(r"-?\d+\.\d+")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT00:00:00Z")
 
-SPECIFIED = (
-    "AvailabilityZone BilledCost BillingAccountId BillingAccountName BillingAccountType "
-    "BillingCurrency BillingPeriodEnd BillingPeriodStart CapacityReservationId "
-    "CapacityReservationStatus ChargeCategory ChargeClass ChargeDescription ChargeFrequency "
-    "ChargePeriodEnd ChargePeriodStart CommitmentDiscountCategory CommitmentDiscountId "
-    "CommitmentDiscountName CommitmentDiscountQuantity CommitmentDiscountStatus "
-    "CommitmentDiscountType CommitmentDiscountUnit ConsumedQuantity ConsumedUnit "
-    "ContractedCost ContractedUnitPrice EffectiveCost InvoiceId InvoiceIssuerName ListCost "
-    "ListUnitPrice PricingCategory PricingCurrency PricingCurrencyContractedUnitPrice "
-    "PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice PricingQuantity PricingUnit "
-    "ProviderName PublisherName RegionId RegionName ResourceId ResourceName ResourceType "
-    "ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter SkuPriceDetails "
-    "SkuPriceId SubAccountId SubAccountName SubAccountType Tags "
-).split()  # noqa: SIM905 (a list of 57 words is as many lines)
+SPECIFIED = """
+    AvailabilityZone BilledCost BillingAccountId BillingAccountName BillingAccountType
+    BillingCurrency BillingPeriodEnd BillingPeriodStart CapacityReservationId
+    CapacityReservationStatus ChargeCategory ChargeClass ChargeDescription ChargeFrequency
+    ChargePeriodEnd ChargePeriodStart CommitmentDiscountCategory CommitmentDiscountId
+    CommitmentDiscountName CommitmentDiscountQuantity CommitmentDiscountStatus
+    CommitmentDiscountType CommitmentDiscountUnit ConsumedQuantity ConsumedUnit ContractedCost
+    ContractedUnitPrice EffectiveCost InvoiceId InvoiceIssuerName ListCost ListUnitPrice
+    PricingCategory PricingCurrency PricingCurrencyContractedUnitPrice
+    PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice PricingQuantity PricingUnit
+    ProviderName PublisherName RegionId RegionName ResourceId ResourceName ResourceType
+    ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter SkuPriceDetails SkuPriceId
+    SubAccountId SubAccountName SubAccountType Tags
+"""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_row_is_a_meter_of_a_key_and_project(rows):
 def test_all_57_columns_are_there_in_order_and_further_ones_are_marked():
     names = list(COLUMNS)
 
-    assert (names[:57], len(SPECIFIED)) == (SPECIFIED, 57)
+    assert (names[:57], len(names[:57])) == (SPECIFIED.split(), 57)
     assert all(name.startswith("x_") for name in names[57:])
 
 

@@ -52,18 +52,19 @@ def chart_of(grid: Grid) -> dict[str, Any] | None:
     if exploration.chart == "heat" or not grid.lines:
         return None
     metric = exploration.drawn
-    labels, titles, series = laid_out(grid)
     drawn_as, note = way(exploration.chart, metric, in_time=in_time(grid))
-    series, more = coloured(series, metric)
+    labels, titles, series = laid_out(grid, drawn_as)
+    series, more = coloured(series, drawn_as)
     return {
         "type": drawn_as,
         "horizontal": not in_time(grid) and drawn_as in ("bar", "stacked"),
         "unit": METRICS[metric].unit,
         "labels": labels,
         "titles": titles,
-        "totals": totals(grid, len(labels)) if adds_up(metric) and len(series) > 1 else [],
+        "totals": totals(grid, len(labels)) if drawn_as in STACKING and len(series) > 1 else [],
         "series": [as_json(one, metric) for one in series],
-        "note": " ".join(filter(None, (note, more))),
+        "others_at": len(labels) - 1 if has_others_place(grid, drawn_as) else None,
+        "note": " ".join(filter(None, (note, more or undrawn(grid, drawn_as)))),
     }
 
 
@@ -84,13 +85,13 @@ def way(chart: str, metric: str, *, in_time: bool) -> tuple[str, str]:
 Laid = tuple[list[str], list[str], list[Series]]
 
 
-def laid_out(grid: Grid) -> Laid:
+def laid_out(grid: Grid, drawn_as: str) -> Laid:
     """Names along the axis, short and long, and the series over them."""
     if grid.exploration.spread == TIME:
         return over_columns(grid)
     if len(grid.axes) > 1 and grid.axes[0] in GRANULARITIES:
         return over_time_in_rows(grid)
-    return over_rows(grid)
+    return over_rows(grid, drawn_as)
 
 
 def over_columns(grid: Grid) -> Laid:
@@ -115,11 +116,32 @@ def over_columns(grid: Grid) -> Laid:
     )
 
 
-def over_rows(grid: Grid) -> Laid:
+def has_others_place(grid: Grid, drawn_as: str) -> bool:
+    """Whether all others are one of the places along the axis: only where parts of a whole are
+    drawn. Elsewhere they would dwarf those that are shown for themselves.
+    """
+    has_others = any(line.kind == "other" for line in grid.lines)
+    return has_others and drawn_as == "doughnut" and grid.exploration.spread != TIME
+
+
+def undrawn(grid: Grid, drawn_as: str) -> str:
+    """What is in the table and not in the chart."""
+    rows = len(grid.rows)
+    if not in_time(grid) and rows > MOST_BARS:
+        return f"The first {MOST_BARS} are drawn."
+    others = grid.row_count - rows
+    is_drawn = drawn_as in STACKING if grid.exploration.spread == TIME else drawn_as == "doughnut"
+    if others <= 0 or is_drawn or not grid.axes:
+        return ""
+    return f"The {others:,} others are not drawn."
+
+
+def over_rows(grid: Grid, drawn_as: str) -> Laid:
     """A series for each column, or for all of them, along the rows."""
     lines = [(r, line) for r, line in enumerate(grid.lines) if line.kind == "row"]
     lines = lines[: None if in_time(grid) else MOST_BARS]
-    lines += [(r, line) for r, line in enumerate(grid.lines) if line.kind == "other"]
+    if has_others_place(grid, drawn_as):
+        lines += [(r, line) for r, line in enumerate(grid.lines) if line.kind == "other"]
     lines = lines or [(len(grid.lines) - 1, grid.total)]
     names = [" · ".join(names_of(grid, line)) or "All" for _, line in lines]
     groups = [(g, group) for g, group in enumerate(grid.groups) if group.kind != "total"]
@@ -195,22 +217,24 @@ def earlier(grid: Grid, values: list[Any]) -> list[Series]:
     return [Series("Period before", [Point(value) for value in values], kind="before")]
 
 
-def coloured(series: list[Series], metric: str) -> tuple[list[Series], str]:
-    """As many as there are colours; of what adds up the rest is one series with the others."""
+def coloured(series: list[Series], drawn_as: str) -> tuple[list[Series], str]:
+    """As many as there are colours. Of what is stacked the rest is one more, of all others."""
     values = [one for one in series if one.kind == "value"]
     shown = [replace(one, colour=place) for place, one in enumerate(values[:COLOURS])]
-    rest = [*values[COLOURS:], *(one for one in series if one.kind == "other")]
     before = [one for one in series if one.kind == "before"]
-    if not rest:
-        return [*shown, *before], ""
-    if not adds_up(metric):
-        dropped = len(values) - len(shown)
-        return [*shown, *before], f"The first {len(shown)} are drawn." if dropped > 0 else ""
-    name = rest[0].name if len(rest) == 1 else "All others"
+    rest = [*values[COLOURS:], *(one for one in series if one.kind == "other")]
+    if drawn_as not in STACKING:
+        note = f"The first {len(shown)} are drawn." if len(values) > len(shown) else ""
+        return [*shown, *before], note
+    return [*shown, *([together(rest)] if rest else []), *before], ""
+
+
+def together(rest: list[Series]) -> Series:
+    """What adds up, added up: exact figures of different requests."""
     columns = zip(*(one.points for one in rest), strict=True)
+    name = rest[0].name if len(rest) == 1 else "All others"
     total = added([one.total for one in rest])
-    others = Series(name, [added(column) for column in columns], kind="other", total=total)
-    return [*shown, others, *before], ""
+    return Series(name, [added(column) for column in columns], kind="other", total=total)
 
 
 def added(points: Sequence[Point]) -> Point:

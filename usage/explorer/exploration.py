@@ -451,7 +451,8 @@ def within_rules(reader: Reader, **fields: Any) -> Question:
 
 
 def default_chart(asked: Question, spread: str | None) -> str:
+    metric = asked.metrics[0]
+    adds_up = metric not in PERCENTILES and METRICS[metric].unit in ("USD", "requests", "tokens")
     if asked.granularity == "none":
-        return "bar"
-    adds_up = asked.metrics[0] not in PERCENTILES and METRICS[asked.metrics[0]].unit != "ratio"
+        return "stacked" if spread and adds_up else "bar"
     return "stacked" if adds_up and (spread or asked.group_by) else "line"

@@ -48,6 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
         problems=problems,
         grid=grid,
         table=table_of(grid) if grid else None,
+        zone_label=zone_label(exploration),
         before=before.label_of(exploration),
         incomparable=before.why_incomparable(grid, now=now) if grid else "",
         chart=chart_of(grid) if grid else None,
@@ -135,6 +136,13 @@ def names_of_values(
     ids = {str(w.pk): w.name for w in reach.workspaces}
     by_id = request_filters.names_by_id(chosen, partial(request_log_page.visible, request))
     return {**by_id, "workspace": workspaces, "workspace_id": ids}
+
+
+def zone_label(exploration: Exploration) -> str:
+    zones = {account.time_zone for account in exploration.question.reach.accounts}
+    if exploration.question.time_zone or len(zones) <= 1:
+        return str(exploration.zone)
+    return "each account's own zone"
 
 
 def saved_views(request: HttpRequest, exploration: Exploration) -> dict[str, Any]:

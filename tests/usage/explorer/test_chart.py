@@ -104,3 +104,31 @@ def test_a_heat_map_shades_the_table_by_rank(recorded):
     assert heats[0] == 8
     assert heats[5:] == [0, 0]  # the others and the total are of another size
     assert table.rows[0].cells[0].exact == f"${Decimal('0.0025275') + Decimal('0.001')}"
+
+
+def test_all_others_are_drawn_only_as_a_part_of_a_whole(recorded):
+    asked = "metrics=requests&group_by=project&limit=3"
+    over_time, by_rows = f"{asked}&columns=time", asked
+
+    drawn_as = {
+        (layout, chart): drawn(recorded, f"{text}&chart={chart}")[0]
+        for layout, text in (("time", over_time), ("rows", by_rows))
+        for chart in ("stacked", "line", "bar", "doughnut")
+    }
+
+    kinds = {key: [s["kind"] for s in chart["series"]][-1] for key, chart in drawn_as.items()}
+    assert {key for key, kind in kinds.items() if kind == "other"} == {
+        ("time", "stacked"),
+        ("time", "doughnut"),
+    }
+    assert drawn_as["rows", "doughnut"]["titles"][-1] == "9 others"
+    assert drawn_as["rows", "doughnut"]["others_at"] == 3
+    assert {
+        key for key, chart in drawn_as.items() if "9 others are not drawn" in chart["note"]
+    } == {
+        ("time", "line"),
+        ("time", "bar"),
+        ("rows", "stacked"),
+        ("rows", "line"),
+        ("rows", "bar"),
+    }

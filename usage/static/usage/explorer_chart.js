@@ -25,11 +25,11 @@
   const isLine = (data) => data.type === "line" || data.type === "area";
   const isStacked = (data) => data.type === "stacked" || data.type === "area";
 
-  const lineOf = (data, series, own) => ({
+  const lineOf = (data, series, own, place) => ({
     type: "line",
     borderColor: own,
     backgroundColor: data.type === "area" && series.kind !== "before" ? faint(own) : own,
-    fill: data.type === "area" && series.kind !== "before" ? "stack" : false,
+    fill: data.type === "area" && series.kind !== "before" ? (place ? "-1" : "origin") : false,
     borderWidth: 2,
     borderDash: series.kind === "before" ? [5, 4] : [],
     pointRadius: data.labels.length > 40 ? 0 : 2,
@@ -52,11 +52,11 @@
     stack: isStacked(data) ? "now" : undefined,
   });
 
-  const datasetOf = (data, series) => {
+  const datasetOf = (data, series, place) => {
     const own = colourOf(series);
     const base = { label: series.name, data: series.values, texts: series.texts, cells: series.cells };
     if (isLine(data) || (series.kind === "before" && !data.horizontal)) {
-      return { ...base, ...lineOf(data, series, own) };
+      return { ...base, ...lineOf(data, series, own, place) };
     }
     const before = series.kind === "before" ? { stack: "before", backgroundColor: faint(own) } : {};
     return { ...base, ...barOf(data, series, own), ...before };
@@ -68,7 +68,7 @@
     if (now.length === 1) {
       return now[0].values.map((value, i) => ({
         name: data.titles[i], value, text: now[0].texts[i], cell: now[0].cells[i],
-        own: i < 10 && data.labels.length <= 11 && !/ others$/.test(data.titles[i]) ? colour(`--tb-series-${i}`) : colour("--tb-other"),
+        own: i < 10 && i !== data.others_at ? colour(`--tb-series-${i}`) : colour("--tb-other"),
       }));
     }
     return now.map((series) => ({
@@ -164,7 +164,7 @@
 
   const contents = (data) => {
     if (!isRound(data)) {
-      return { labels: data.labels, datasets: data.series.map((series) => datasetOf(data, series)) };
+      return { labels: data.labels, datasets: data.series.map((series, place) => datasetOf(data, series, place)) };
     }
     const parts = partsOf(data).filter((part) => part.value > 0);
     return {

@@ -74,8 +74,12 @@ class Grid:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no request at all is in it."""
-        return not self.lines or (not self.rows and not any(self.total.figures[0].values()))  # type: ignore[union-attr]
+        """Whether there was no request at all, as far as the answer tells."""
+        if self.axes:
+            return not self.rows
+        if self.exploration.axis:
+            return self.column_count == 0
+        return (self.total.figures[0] or {}).get("requests") == 0
 
 
 def lay_out(exploration: Exploration, *, now: datetime) -> Grid:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.access import Reach, Right
 from accounts.scoped_admin import reach_of
 from usage import buckets, periods, request_filters, request_log_page
-from usage.explorer import before, controls, drill, saved, words
+from usage.explorer import controls, drill, notes, saved, words
 from usage.explorer.chart import chart_of
 from usage.explorer.exploration import TIME, Exploration, explore
 from usage.explorer.grid import Grid, lay_out
@@ -49,8 +49,10 @@ def page(request: HttpRequest) -> HttpResponse:
         grid=grid,
         table=table_of(grid) if grid else None,
         zone_label=zone_label(exploration),
-        before=before.label_of(exploration),
-        incomparable=before.why_incomparable(grid, now=now) if grid else "",
+        before=notes.label_of(exploration),
+        incomparable=notes.why_incomparable(grid, now=now) if grid else "",
+        unpriced=notes.unpriced_requests(exploration.question, now=now) if grid else 0,
+        unpriced_url=f"{drill.requests_url(exploration)}&unpriced=1",
         chart=chart_of(grid) if grid else None,
         chart_words=chart_words(exploration),
         controls=controls.controls_of(exploration, reach),

@@ -255,7 +255,7 @@ def test_the_page_asks_few_questions(client, recorded):
         ) as queries:
             client.get(EXPLORER, asked)
         reports = [q for q in queries if "WITH z " in q["sql"]]
-        assert len(reports) == 1
+        assert len(reports) == 2  # the table, and how many requests spend leaves out
         assert len(queries) <= MOST_QUERIES
 
 
@@ -277,6 +277,31 @@ def test_a_period_before_that_began_without_data_is_told(client, recorded):
     page = compared(client, recorded.viewer, **{"from": "2026-11-20", "to": "2026-11-24"})
     assert "Recording began within the period before (Nov 16 – 19, 2026)" in page.content.decode()
     assert page.context["table"].rows[0].cells[0].change.text == "200.0 %"
+
+
+def test_what_spend_leaves_out_is_told(client, recorded):
+    page = opened(client, recorded.viewer, **PERIOD, metrics="cost", group_by="workspace")
+
+    assert page.context["unpriced"] == 1
+    log = client.get(page.context["unpriced_url"])
+    assert [row["model"] for row in log.context["page"].rows] == ["unheard-of"]
+    assert opened(client, recorded.viewer, **PERIOD, metrics="requests").context["unpriced"] == 0
+
+
+@pytest.mark.parametrize("more", [{}, {"columns": "time"}, {"group_by": "model"}])
+def test_unknown_spend_is_not_an_empty_page(client, recorded, more):
+    page = opened(client, recorded.viewer, **PERIOD, metrics="cost", model="unheard-of", **more)
+
+    assert not page.context["grid"].is_empty
+    assert "unknown" in shown(page)[-1]
+
+
+@pytest.mark.parametrize("more", [{}, {"columns": "time"}, {"group_by": "model"}])
+def test_where_nothing_was_the_page_says_what_to_do(client, recorded, more):
+    page = opened(client, recorded.viewer, **{"from": "2020-01-01", "to": "2020-01-03"},
+        metrics="requests", **more)  # fmt: skip
+
+    assert "Choose a longer period" in page.content.decode()
 
 
 def test_no_name_is_taken_for_markup(client, recorded):

@@ -1,4 +1,4 @@
-"""What there is to say of the period before: which it is, and whether it compares at all."""
+"""What there is to know of an answer: what spend leaves out, and what it is compared with."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from usage import buckets, periods
 from usage.explorer.exploration import Exploration
 from usage.explorer.grid import Grid
+from usage.reports.catalogue import METRICS
 from usage.reports.question import Question
 from usage.reports.run import ask
 
@@ -39,15 +40,26 @@ def why_incomparable(grid: Grid, *, now: datetime) -> str:
 def recorded_before(asked: Question, *, now: datetime) -> bool:
     """Whether there was any request when the period before began."""
     first_days = replace(
+        total_of(asked, "requests"), start=SINCE_EVER, end=asked.since + timedelta(1), filters={}
+    )
+    return bool(ask(first_days, now=now).totals["requests"])
+
+
+def unpriced_requests(asked: Question, *, now: datetime) -> int:
+    """How many requests spend says nothing of, where spend is asked for at all."""
+    if not any(METRICS[name].unit == "USD" for name in asked.metrics):
+        return 0
+    return ask(total_of(asked, "unpriced_requests"), now=now).totals["unpriced_requests"]
+
+
+def total_of(asked: Question, metric: str) -> Question:
+    """One figure of all that the question is about."""
+    return replace(
         asked,
-        start=SINCE_EVER,
-        end=asked.since + timedelta(1),
         granularity="none",
         group_by=(),
-        metrics=("requests",),
-        filters={},
+        metrics=(metric,),
         order=(),
         limit=None,
         compare=None,
     )
-    return bool(ask(first_days, now=now).totals["requests"])

@@ -30,6 +30,7 @@ TICKS = (
     Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
     Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
     Tick("reattribute", every_seconds=1, run="usage.tasks.reattribute"),
+    Tick("availability", every_seconds=60, run="usage.tasks.check_availability"),
     Tick("spikes", every_seconds=60, run="usage.tasks.look_for_spikes"),
     Tick("files", every_seconds=15, run="exports.tasks.plan_files"),
     # django-q2's own loop looks for what is due every 30 s only.
@@ -38,6 +39,7 @@ TICKS = (
 
 SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
+    Schedule("old-minutes", cron="50 3 * * *", task="usage.tasks.forget_availability"),
     Schedule("old-spikes", cron="20 * * * *", task="usage.tasks.lay_down_spikes"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
     Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),

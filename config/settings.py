@@ -165,6 +165,8 @@ EXPORT_ALLOWED_HOSTS = env.list("EXPORT_ALLOWED_HOSTS", default=[])
 ARCHIVE_URL = env.str("ARCHIVE_URL", default="")
 RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="keep")
 
+# Off: checks of providers never reach what is not on the internet.
+CHECK_PRIVATE_ADDRESSES = env.bool("CHECK_PRIVATE_ADDRESSES", default=False)
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=900)
 
 # Python runs one thread at a time; the others wait for PostgreSQL, and calls that wait together are

@@ -146,6 +146,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Insight",
                 "items": [
                     page("Spikes", "crisis_alert", "admin:spikes"),
+                    page("Availability", "network_check", "admin:availability"),
                     page("Savings", "energy_savings_leaf", "admin:savings"),
                 ],
             },

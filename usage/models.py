@@ -264,6 +264,13 @@ class Price(models.Model):
         return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
 
 
+from usage.availability_models import (  # noqa: E402, F401
+    OutageWatch,
+    ProviderChange,
+    ProviderCheck,
+    ProviderMinute,
+    ProviderState,
+)
 from usage.explorer.saved_models import SavedView  # noqa: E402, F401
 from usage.insight_models import ModelCapability, Saving  # noqa: E402, F401
 from usage.repricing_models import RepricedModel, Repricing  # noqa: E402, F401

@@ -5,7 +5,7 @@ from django_q.tasks import async_task
 
 from accounts.models import Account
 from usage import partitions
-from usage.insight import savings, spikes
+from usage.insight import availability, savings, spikes
 from usage.pricing import repricing_work
 from usage.rollups import reattribute as reattribute_history
 from usage.rollups.fold import fold as fold_once
@@ -43,3 +43,11 @@ def look_for_spikes() -> None:
 
 def lay_down_spikes() -> None:
     spikes.lay_down(now=timezone.now())
+
+
+def check_availability() -> None:
+    availability.look(now=timezone.now())
+
+
+def forget_availability() -> None:
+    availability.forget(now=timezone.now())

@@ -11,5 +11,6 @@ urlpatterns = [
     path("usage/", views.UsageView.as_view(), name="usage"),
     path("usage/schema/", views.UsageSchemaView.as_view(), name="usage-schema"),
     path("anomalies/", insight.AnomaliesView.as_view(), name="anomalies"),
+    path("availability/", insight.AvailabilityView.as_view(), name="availability"),
     path("savings/", insight.SavingsView.as_view(), name="savings"),
 ]

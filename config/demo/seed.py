@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.models import Account
 from config.demo.budgets import open_budgets
-from config.demo.insight import look_back
+from config.demo.insight import look_back, look_back_at_outage
 from config.demo.organisation import create_account
 from config.demo.traffic import Traffic, occurred_at
 from usage import partitions
@@ -71,6 +71,7 @@ def seed(*, now: datetime, days: int = DAYS, requests: int = REQUESTS) -> Seeded
     fold_all()
     savings.refresh(account, now=now)
     look_back(maker)
+    look_back_at_outage(maker)
     return Seeded(account, recorded)
 
 

@@ -7,7 +7,8 @@ from django.http import HttpRequest
 from unfold.contrib.forms.widgets import ArrayWidget
 
 from accounts.access import Right
-from accounts.scoped_admin import ByWorkspace, ScopedAdmin, reach_of
+from accounts.scoped_admin import ByAccount, ByWorkspace, ScopedAdmin, reach_of
+from usage.availability_models import OutageWatch, ProviderCheck
 from usage.insight_models import ModelCapability
 from usage.spike_models import SpikeWatch
 
@@ -39,4 +40,35 @@ class SpikeWatchAdmin(ScopedAdmin):
     list_select_related = ("workspace",)
     list_filter = ("sensitivity", ByWorkspace)
     fields = ("workspace", "sensitivity", "least_dollars", "least_tokens", "recipients")
+    formfield_overrides = {ArrayField: {"widget": ArrayWidget}}
+
+
+@admin.register(ProviderCheck)
+class ProviderCheckAdmin(ScopedAdmin):
+    """What is asked every minute: for platform staff, because the server itself does the asking."""
+
+    see_right = Right.MANAGE
+    edit_right = None
+    list_display = ("provider", "url", "expected_status", "timeout_seconds", "is_enabled")
+    list_select_related = ("provider",)
+    list_filter = ("is_enabled",)
+    search_fields = ("provider__name", "url")
+    fields = ("provider", "url", "expected_status", "timeout_seconds", "is_enabled")
+
+    def rows_within(self, request: HttpRequest, right: Right) -> Q:
+        return Q() if request.user.is_superuser else Q(pk=None)
+
+    def reaches_any(self, request: HttpRequest, right: Right) -> bool:
+        return bool(request.user.is_superuser)
+
+
+@admin.register(OutageWatch)
+class OutageWatchAdmin(ScopedAdmin):
+    """Who of an account hears of outages, for those who manage all of it."""
+
+    fixed_fields = ("account",)
+    list_display = ("account", "provider", "recipients")
+    list_select_related = ("account", "provider")
+    list_filter = (ByAccount,)
+    fields = ("account", "provider", "recipients")
     formfield_overrides = {ArrayField: {"widget": ArrayWidget}}

@@ -1,8 +1,10 @@
 """What insight has to tell people. Who carries it to them registers in `on_notice`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from django.template.loader import render_to_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +31,10 @@ def tell(notice: Notice, *, now: datetime) -> None:
     """In the caller's transaction: what is told is true once that is committed."""
     for hook in on_notice:
         hook(notice, now=now)
+
+
+def as_html(paragraphs: Sequence[str], *, link: str, label: str) -> str:
+    """A mail of a few sentences, the first of them the one that counts."""
+    return render_to_string(
+        "usage/insight/notice.html", {"paragraphs": paragraphs, "link": link, "label": label}
+    )

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -13,7 +14,7 @@ from rest_framework.views import APIView
 from accounts.access import reach_of_token
 from accounts.authentication import token_of
 from accounts.models import Scope
-from usage.insight import spike_words
+from usage.insight import availability_page, spike_words
 from usage.insight_models import Saving
 from usage.reports import question
 from usage.reports.run import plain
@@ -165,3 +166,21 @@ def anomaly_json(anomaly: Anomaly) -> dict[str, Any]:
         "decided_at": anomaly.decided_at,
     }
     return {name: plain(value) for name, value in values.items()}
+
+
+class AvailabilityView(APIView):
+    """The providers that are used: up or down, what checks say, and what becomes of requests."""
+
+    scopes = {"GET": Scope.READ}
+
+    @extend_schema(
+        operation_id="v1_availability_list",
+        responses=OpenApiTypes.OBJECT,
+        summary="Availability of providers",
+    )
+    def get(self, request: Request) -> Response:
+        token = token_of(request)
+        found = availability_page.standings_of(
+            reach_of_token(token), now=timezone.now(), zone=token.account.zone
+        )
+        return Response({"providers": [availability_page.as_json(one) for one in found]})

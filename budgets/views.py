@@ -34,9 +34,11 @@ from budgets.standing import standings
 from usage.hot_routes import HotRoute, Posted
 from usage.ingest.body import rows_of
 from usage.ingest.schema import RowError
+from usage.tally import counter
 from usage.views import posted
 
 MAX_ASKS = 1000
+ALLOWED, REFUSED = (counter("decisions", outcome=outcome) for outcome in ("allowed", "refused"))
 
 
 class CannotDecide(ApiError):
@@ -71,6 +73,9 @@ def decide(call: Posted) -> dict[str, Any] | list[dict[str, Any]]:
         raise CannotDecide(f"Ask for at most {MAX_ASKS:,} calls at once.")
     prepared = prepare(raw, token=call.token, now=call.now)
     answers = authorize.authorize(prepared, account_id=call.token.account_id, now=call.now)
+    allowed = sum(answer["allowed"] for answer in answers)
+    ALLOWED.add(allowed)
+    REFUSED.add(len(answers) - allowed)
     return answers[0] if is_one_object(call.body, raw) else answers
 
 

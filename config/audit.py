@@ -45,6 +45,10 @@ AUDITED: dict[str, Sequence[str]] = {
     "usage.OutageWatch": (),
     "usage.SavedView": (),
     "budgets.Budget": (),
+    "budgets.BudgetChange": (),
+    "exports.Export": (
+        *("attempt", "beat_at", "rows", "size", "file_name", "key", "manifest", "error"),
+    ),
     "config.SecondFactor": ("last_step",),
     "exports.Destination": (),
     "exports.ExportSchedule": (),

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config import condition
 from config.models import Heartbeat
 
 FRESH = timedelta(seconds=30)
@@ -35,7 +36,7 @@ def obstacles(*, now: datetime) -> list[str]:
     try:
         if schema.is_behind():
             return ["There are migrations to apply: run `manage.py migrate`."]
-        return stale_heartbeats(now=now)
+        return [*stale_heartbeats(now=now), *lack_of_room(), *lagging(now=now)]
     except Error as error:
         return [f"The database does not answer: {type(error).__name__}."]
 
@@ -47,6 +48,29 @@ def stale_heartbeats(*, now: datetime) -> list[str]:
         for name in (Heartbeat.QUEUE, Heartbeat.TICKS)
         if name not in fresh
     ]
+
+
+def lack_of_room() -> list[str]:
+    free = condition.free_bytes()
+    if free >= condition.LEAST_FREE_BYTES:
+        return []
+    return [f"The data directory's disk has only {free // 1024**2} MB left."]
+
+
+def lagging(*, now: datetime) -> list[str]:
+    """Reports stay exact meanwhile, and grow slower with every request."""
+    with connection.cursor() as cursor:
+        cursor.execute(FOLDED_AT, [Heartbeat.of_tick("fold")])
+        (folded_at,) = cursor.fetchone()
+    if folded_at is None or now - folded_at < condition.LONGEST_LAG:
+        return []
+    return [f"Roll-ups were last brought up to date {(now - folded_at).seconds // 60} minutes ago."]
+
+
+# Null where nothing waits, or was ever folded.
+FOLDED_AT = """
+SELECT (SELECT beat_at FROM config_heartbeat WHERE name = %s)
+WHERE EXISTS (SELECT FROM usage_batch) UNION ALL SELECT NULL LIMIT 1"""
 
 
 class Schema:

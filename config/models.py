@@ -34,6 +34,10 @@ class Heartbeat(models.Model):
     def __str__(self) -> str:
         return f"{self.name} at {self.beat_at:%Y-%m-%d %H:%M:%S %Z}"
 
+    @staticmethod
+    def of_tick(name: str) -> str:
+        return f"tick {name}"
+
 
 class BooksCheckQuerySet(models.QuerySet):
     def at_work(self) -> Self:

@@ -61,7 +61,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         # Not before: what stands beside them registers with this site.
-        from config import audit_page, books_page
+        from config import audit_page, books_page, operations_page
         from usage.admin import price_review, unpriced
         from usage.explorer import page as explorer
         from usage.explorer import saved as saved_views
@@ -92,6 +92,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
             path("audit/", self.admin_view(audit_page.page), name="audit"),
             path("audit/object/", self.admin_view(audit_page.history), name="audit_object"),
             path("audit/download/", self.admin_view(audit_page.download), name="audit_download"),
+            path("operations/", self.admin_view(operations_page.page), name="operations"),
             path("books/", self.admin_view(books_page.page), name="books"),
             path("books/check/", self.admin_view(books_page.check_now), name="books_check"),
         ]

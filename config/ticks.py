@@ -37,6 +37,7 @@ class Runner(threading.Thread):
         super().__init__(name=tick.name, daemon=True)
         self.tick = tick
         self.ended = ended
+        self.next_note_at = 0.0
 
     def run(self) -> None:
         failures = 0
@@ -53,11 +54,18 @@ class Runner(threading.Thread):
         try:
             close_old_connections()
             import_string(self.tick.run)()
+            self.note_success()
         except Exception:
             # Whatever one tick does, it does not stop, and the others never hear of it.
             logger.exception("tick %s failed", self.tick.name)
             return False
         return True
+
+    def note_success(self) -> None:
+        """When it last ran, for whoever looks at the operations page."""
+        if time.monotonic() >= self.next_note_at:
+            Heartbeat.objects.beat(Heartbeat.of_tick(self.tick.name), at=timezone.now())
+            self.next_note_at = time.monotonic() + BEAT_EVERY_SECONDS
 
 
 def pause(tick: Tick, *, failures: int, took: float) -> float:

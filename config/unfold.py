@@ -57,6 +57,10 @@ def keeps_books(request: HttpRequest) -> bool:
     return books_page.may_see(request)
 
 
+def is_platform(request: HttpRequest) -> bool:
+    return is_staff(request) and bool(request.user.is_superuser)
+
+
 def manages(request: HttpRequest) -> bool:
     from config import audit_page
 
@@ -186,6 +190,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Operations",
                 "items": [
+                    page("Condition", "monitor_heart", "admin:operations", is_platform),
                     page("Audit log", "history", "admin:audit", manages),
                     page("Books", "balance", "admin:books", keeps_books),
                     rows("Archive", "inventory_2", "exports.archivefile"),

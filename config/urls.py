@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 import budgets.views
 import usage.views
-from config import health
+from config import health, metrics
 
 api = [
     path("", include("usage.urls")),
@@ -24,6 +24,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
 ]
 
 # The routes that are answered beneath Django, by their whole path: also without the slash at the

@@ -24,9 +24,12 @@ from rest_framework.utils.encoders import JSONEncoder
 from accounts.authentication import remembered_token
 from accounts.errors import exception_handler
 from accounts.models import AccessToken, Scope
+from usage import request_ids
 from usage.ingest.body import UnreadableBody, inflate
+from usage.tally import Counter, counter
 
 logger = logging.getLogger(__name__)
+access_log = logging.getLogger("tokenbook.access")
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -62,20 +65,70 @@ class HotRoutes:
         self.otherwise = otherwise
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        route = self.routes.get(environ["PATH_INFO"])
+        request_id = request_ids.id_of(environ.get(request_ids.IN_ENVIRON, ""))
+        request_ids.current.set(request_id)
+        started_at = time.monotonic()
+        path = environ["PATH_INFO"]
+        route = self.routes.get(path)
         if route is None or not is_ordinary(environ):
-            return self.otherwise(environ, start_response)
+            return self.otherwise(environ, told(start_response, environ, request_id, started_at))
         status, answer, headers = answered(route, environ)
+        count(path.rstrip("/"), status)
+        if access_log.isEnabledFor(logging.INFO):
+            tell(environ, status, started_at)
         start_response(
             f"{status} {REASONS.get(status, 'Error')}",
             [
                 ("Content-Type", "application/json"),
                 ("Content-Length", str(len(answer))),
                 ("X-Content-Type-Options", "nosniff"),
+                (request_ids.HEADER, request_id),
                 *headers,
             ],
         )
         return [answer]
+
+
+def told(
+    start_response: StartResponse, environ: Environ, request_id: str, started_at: float
+) -> StartResponse:
+    """`start_response` for Django, whose answers carry the id and are counted too."""
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        code = int(status[:3])
+        path = environ["PATH_INFO"]
+        count(path.rstrip("/") if path in COUNTED else path[:7], code)
+        if access_log.isEnabledFor(logging.INFO):
+            tell(environ, code, started_at)
+        return start_response(status, [*headers, (request_ids.HEADER, request_id)], *more)
+
+    return start
+
+
+def tell(environ: Environ, status: int, started_at: float) -> None:
+    milliseconds = (time.monotonic() - started_at) * 1000
+    access_log.info(
+        "%s %s %d %.0f ms", environ["REQUEST_METHOD"], environ["PATH_INFO"], status, milliseconds
+    )
+
+
+def count(place: str, status: int) -> None:
+    one = ANSWERS.get((place, status))
+    (one or ANSWERS[PLACES.get(place, "other"), status // 100]).add()
+
+
+PLACES = {"/admin/": "admin", "/api/v1": "api"}
+COUNTED = {f"/api/v1/{name}" for name in ("requests/", "ingest/litellm/", "authorize/")}
+# By route and status; what has no counter of its own is counted by its class.
+ANSWERS: dict[tuple[str, int], Counter] = {
+    (path.rstrip("/"), status): counter("answers", place=path[8:-1], status=str(status))
+    for path in sorted(COUNTED)
+    for status in (200, 400, 401, 403, 413, 429, 500, 503)
+} | {
+    (place, kind): counter("answers", place=place, status=f"{kind}xx")
+    for place in ("admin", "api", "other")
+    for kind in range(1, 6)
+}
 
 
 def is_ordinary(environ: Environ) -> bool:

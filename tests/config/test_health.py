@@ -4,8 +4,10 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from config import health
+from config import condition, health
 from config.models import Heartbeat
+from tests.factories import make_account, native, post
+from usage.rollups.fold import fold
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_readyz_looks_at_the_migrations_once(
 ):
     client.get("/readyz")
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         client.get("/readyz")
 
 
@@ -84,3 +86,23 @@ def test_a_heartbeat_is_one_row_and_one_statement(db, django_assert_num_queries)
         Heartbeat.objects.beat("queue", at=timezone.now())
 
     assert Heartbeat.objects.count() == 1
+
+
+def test_readyz_says_that_roll_ups_lag(client, worker_beats):
+    post(make_account(), native())
+    long_ago = timezone.now() - condition.LONGEST_LAG - timedelta(minutes=5)
+    Heartbeat.objects.beat(Heartbeat.of_tick("fold"), at=long_ago)
+
+    assert client.get("/readyz").json()["reasons"] == [
+        "Roll-ups were last brought up to date 15 minutes ago."
+    ]
+    fold()
+    assert client.get("/readyz").json()["ready"]
+
+
+def test_readyz_says_that_the_disk_is_full(client, worker_beats, monkeypatch):
+    monkeypatch.setattr(condition, "free_bytes", lambda: 3 * 1024**2)
+
+    assert client.get("/readyz").json()["reasons"] == [
+        "The data directory's disk has only 3 MB left."
+    ]

@@ -15,6 +15,7 @@ from usage.ingest.quarantine import Rejected, Values, keep, values_of
 from usage.ingest.record import Recorded, record_together
 from usage.ingest.resolve import Resolver, Row, resolver
 from usage.ingest.schema import UNDECODABLE, NativeRequest, RowError, decode_with
+from usage.tally import counter
 
 Decode = Callable[[bytes], NativeRequest]
 
@@ -43,6 +44,11 @@ class Received:
         }
 
 
+ACCEPTED, DUPLICATES, REJECTED = (
+    counter("rows", outcome=outcome) for outcome in ("accepted", "duplicate", "rejected")
+)
+
+
 def receive(
     raw_rows: Sequence[bytes | msgspec.Raw],
     *,
@@ -55,6 +61,9 @@ def receive(
     resolve = resolver(account, token, now=now)
     rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
     recorded = commit(account.pk, Call(rows, rejected, source, token, now))
+    ACCEPTED.add(recorded.accepted)
+    DUPLICATES.add(recorded.duplicates)
+    REJECTED.add(len(rejected))
     return Received(recorded.accepted, recorded.duplicates, rejected)
 
 

@@ -24,7 +24,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
-    path("metrics", metrics.metrics),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
 
 # The routes that are answered beneath Django, by their whole path: also without the slash at the

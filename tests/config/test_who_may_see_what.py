@@ -31,7 +31,7 @@ PEOPLE = (
 )
 OURS = ("accounts_", "usage_", "budgets_", "exports_", "config_")
 CALLERS = (*("nobody", *Scope.values), "elsewhere", "outsider")
-PUBLIC = ("docs", "schema", "healthz", "readyz")
+PUBLIC = ("docs", "schema", "healthz", "readyz", "metrics")
 METHODS = {
     "api:authorize": "POST",
     "api:ingest-litellm": "POST",

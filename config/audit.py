@@ -48,6 +48,8 @@ AUDITED: dict[str, Sequence[str]] = {
     "exports.Export": (
         *("attempt", "beat_at", "rows", "size", "file_name", "key", "manifest", "error"),
     ),
+    "exports.Destination": (),
+    "exports.ExportSchedule": (),
     "config.SecondFactor": ("last_step",),
     "exports.Destination": (),
     "exports.ExportSchedule": (),
@@ -76,6 +78,7 @@ NOT_AUDITED = {
     "budgets.Alert": "derived from sums",
     "budgets.Delivery": "says itself what became of it",
     "exports.ArchiveFile": "says itself what became of it",
+    "exports.SentFile": "says itself what became of it",
     "exports.RetentionRun": "is itself a record",
     "exports.SentFile": "says itself what became of it",
     "config.Heartbeat": "a sign of life",

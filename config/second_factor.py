@@ -10,7 +10,7 @@ import hmac
 import secrets
 from datetime import datetime
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.conf import settings
@@ -75,7 +75,10 @@ def accepts(factor: SecondFactor, code: str, *, now: datetime) -> bool:
 
 
 def step_of(factor: SecondFactor, code: str, *, now: datetime) -> int | None:
-    codes = totp(factor)
+    try:
+        codes = totp(factor)
+    except SecretLost:
+        return None
     present = int(now.timestamp()) // STEP_SECONDS
     for step in (present, present - 1, present + 1):
         if hmac.compare_digest(codes.generate(step * STEP_SECONDS), code.encode()):
@@ -110,9 +113,14 @@ def secret_of(factor: SecondFactor) -> bytes:
         raise SecretLost from error
 
 
-def cipher() -> Fernet:
-    key = hashlib.sha256(b"second factor:" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(key))
+def cipher() -> MultiFernet:
+    """A former SECRET_KEY in SECRET_KEY_FALLBACKS still reads what is there."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return MultiFernet([Fernet(derived(key)) for key in keys])
+
+
+def derived(key: str) -> bytes:
+    return base64.urlsafe_b64encode(hashlib.sha256(b"second factor:" + key.encode()).digest())
 
 
 def digest_of(code: str) -> str:

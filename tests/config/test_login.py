@@ -198,6 +198,16 @@ def test_a_code_is_accepted_once_and_a_little_early_or_late(people):
     assert not second_factor.passes(factor, code_of(factor, at=now), now=now)
 
 
+def test_a_new_secret_key_needs_the_former_one_beside_it(people, settings):
+    factor, _ = enrolled(people.owner)
+    code, former = code_of(factor), settings.SECRET_KEY
+
+    settings.SECRET_KEY = "another-" + former
+    assert not second_factor.passes(factor, code, now=timezone.now())
+    settings.SECRET_KEY_FALLBACKS = [former]
+    assert second_factor.passes(factor, code, now=timezone.now())
+
+
 def test_a_recovery_code_works_once(people, client):
     _, codes = enrolled(people.owner)
     for expected in (True, False):

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import Error, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -36,6 +37,9 @@ class Actor:
         return json.dumps({"name": self.name, "user": self.user_id, "token": self.token_id})
 
 
+INGEST = Actor("ingest")
+
+
 def of_user(user: Any) -> Actor:
     """Of somebody who has not logged in: the log-in itself."""
     if not isinstance(user, User):
@@ -53,7 +57,7 @@ def of_this_process() -> Actor:
     is_manage = Path(sys.argv[0]).name == "manage.py"
     command = sys.argv[1] if is_manage and len(sys.argv) > 1 else ""
     if command == "web":
-        return Actor("ingest")
+        return INGEST
     if command in ("", "worker", "tick", "qcluster"):
         return Actor("system")
     return Actor(f"command {command}")
@@ -92,6 +96,10 @@ def introduce(sender: Any, connection: BaseDatabaseWrapper, **_: Any) -> None:
     connection.acts_as = None  # type: ignore[attr-defined]
     with connection.cursor() as cursor:
         cursor.execute(ACT_AS, [of_this_process().as_setting])
+        if of_this_process() == INGEST:
+            # Of what people and gateways wait for; workers and commands take their time.
+            limit = f"{settings.STATEMENT_TIMEOUT_SECONDS}s"
+            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
 
 
 connection_created.connect(introduce, dispatch_uid="introduce-the-actor")

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from accounts import actors
 from accounts.models import TOKENS_VERSION, AccessToken, Account, Scope, digest_of
+from accounts.rates import rates
 from accounts.versions import Versioned
 
 REFUSED = "This access token is unknown, expired or revoked."
@@ -25,7 +26,9 @@ class AccessTokenAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
-        return None, token_for(header)
+        token = token_for(header)
+        rates.take(token.pk)
+        return None, token
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

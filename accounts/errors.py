@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
@@ -31,13 +32,29 @@ class LengthRequired(ApiError):
     default_code = "length_required"
 
 
+class TooSlow(ApiError):
+    """Asking again would take as long."""
+
+    default_code = "too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("This takes too long. Ask for a shorter period, or for fewer groups.")
+
+
+def is_too_slow(error: Exception) -> bool:
+    return isinstance(error.__cause__, psycopg.errors.QueryCanceled)
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is no such thing here, or it is not yours to see.")
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     elif isinstance(error, OperationalError | InterfaceError):
-        return unavailable()
+        if is_too_slow(error) and "request" in context and context["request"].method == "GET":
+            error = TooSlow()
+        else:
+            return unavailable()
     if not isinstance(error, exceptions.APIException):
         return None
     set_rollback()

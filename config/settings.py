@@ -173,6 +173,10 @@ HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=900)
 # made together (`usage/coalescing.py`), so that more threads mean fewer commits.
 WEB_WORKERS = env.int("WEB_WORKERS", default=2)
 WEB_THREADS = env.int("WEB_THREADS", default=12)
+# Calls a second of one access token over the processes of a server; 0: as many as come.
+RATE_LIMIT_PER_TOKEN = env.float("RATE_LIMIT_PER_TOKEN", default=0.0)
+# Of the web server, so that no report holds a thread for ever; workers take their time.
+STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=120)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.AccessTokenAuthentication"],

@@ -24,6 +24,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from accounts.authentication import remembered_token
 from accounts.errors import exception_handler
 from accounts.models import AccessToken, Scope
+from accounts.rates import rates
 from usage import request_ids
 from usage.ingest.body import UnreadableBody, inflate
 from usage.tally import Counter, counter
@@ -181,7 +182,7 @@ FAILED = {
 def answer(route: HotRoute, environ: Environ) -> Any:
     recycle_connection()
     # Before the body is read, which may never come: a thread waits for no stranger's.
-    twice(lambda: token_of(route, environ, now=timezone.now()))
+    rates.take(twice(lambda: token_of(route, environ, now=timezone.now())).pk)
     body = body_of(environ)
     return twice(lambda: answer_once(route, environ, body))
 

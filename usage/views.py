@@ -15,6 +15,7 @@ from accounts.access import reach_of_token
 from accounts.authentication import token_of
 from accounts.errors import BodyTooLarge
 from accounts.models import Scope
+from accounts.rates import reports
 from usage import requests
 from usage.hot_routes import HotRoute, Posted
 from usage.ingest.body import chunks, inflate, rows_of
@@ -129,9 +130,10 @@ class UsageView(APIView):
         parameters=REPORT_PARAMETERS, responses=REPORT_RESPONSES, summary="Report on usage"
     )
     def get(self, request: Request) -> Response:
-        now = timezone.now()
-        asked = question.parse(request.query_params, reach_of_token(token_of(request)), now=now)
-        return Response(run.as_json(run.ask(asked, now=now)))
+        now, token = timezone.now(), token_of(request)
+        asked = question.parse(request.query_params, reach_of_token(token), now=now)
+        with reports.one_more(token.account_id):
+            return Response(run.as_json(run.ask(asked, now=now)))
 
 
 class UsageSchemaView(APIView):

@@ -20,6 +20,7 @@ from accounts.models import (
     Role,
     User,
 )
+from tests.config.furnishing import furnish_exports, furnish_insight
 from tests.factories import native, post, small_price_book
 from tests.people import People, make_people
 
@@ -71,6 +72,8 @@ def furnish() -> People:
     row = {"workspace": "research", "request_id": "r1", "project": project.tag, "api_key": "k1"}
     post(acme, native(**row, occurred_at=None), native(input_tokens=-1), now=now)
     furnish_budgets(acme, research, now)
+    furnish_exports(people, now)
+    furnish_insight(people, now)
     return people
 
 
@@ -109,6 +112,8 @@ def key_of(model: Any) -> Any:
 
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "app_label": lambda: "accounts",
+    "dataset": lambda: "requests",
+    "export_id": lambda: UUID(int=7),
     "extension": lambda: "csv",
     "request_id": lambda: "r1",
     "content_type_id": lambda: 1,

@@ -51,8 +51,6 @@ AUDITED: dict[str, Sequence[str]] = {
     "exports.Destination": (),
     "exports.ExportSchedule": (),
     "config.SecondFactor": ("last_step",),
-    "exports.Destination": (),
-    "exports.ExportSchedule": (),
 }
 
 # Model -> why not.
@@ -80,7 +78,6 @@ NOT_AUDITED = {
     "exports.ArchiveFile": "says itself what became of it",
     "exports.SentFile": "says itself what became of it",
     "exports.RetentionRun": "is itself a record",
-    "exports.SentFile": "says itself what became of it",
     "config.Heartbeat": "a sign of life",
     "config.BooksCheck": "says itself who asked",
     "config.AuditEntry": "is the log",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 # Rows of a Parquet file are compressed together in groups of so many.
-GROUP_ROWS = 100_000
+GROUP_ROWS = 50_000
 
 
 class Pieces(io.RawIOBase):

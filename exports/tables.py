@@ -29,9 +29,10 @@ def is_added(column: Column) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """How many rows went by, and the sums of what may be added up."""
+    """How many rows went by, and, where it `adds`, the sums of what may be added up."""
 
     rows: int = 0
+    adds: bool = True
     totals: dict[str, Decimal] = field(default_factory=dict)
     tell: Callable[[int], None] = lambda rows: None
 
@@ -41,6 +42,8 @@ class Tally:
 
     def add(self, columns: Sequence[Column], values: Sequence[Any]) -> None:
         self.count(1)
+        if not self.adds:
+            return
         for column, value in zip(columns, values, strict=True):
             if value is not None and is_added(column):
                 self.totals[column.name] = self.totals.get(column.name, Decimal(0)) + Decimal(value)
@@ -68,7 +71,7 @@ class Table:
 
     def file(self, kind: Kind, tally: Tally | None = None) -> Iterator[bytes]:
         """The file in pieces, of one state of the database."""
-        whole = self.unpacked(kind.file_format, tally or Tally())
+        whole = self.unpacked(kind.file_format, tally or Tally(adds=False))
         return packed(whole) if kind.packed else whole
 
     def unpacked(self, file_format: FileFormat, tally: Tally) -> Iterator[bytes]:
@@ -137,7 +140,7 @@ class Copied:
 def add_up(
     frozen: Snapshot, sums: dict[str, str], source: str, parameters: Sequence[Any], tally: Tally
 ) -> None:
-    if not sums:
+    if not (sums and tally.adds):
         return
     cursor = frozen.cursor()
     cursor.execute(f"SELECT {', '.join(sums.values())} FROM {source}", list(parameters))

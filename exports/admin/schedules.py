@@ -144,7 +144,7 @@ class ExportScheduleAdmin(ScopedAdmin):
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
     fixed_fields = ("account",)
-    list_display = ("name", "title", "every", "destination", "active", "last_file", "last_label")
+    list_display = ("name", "last_label", "title", "every", "destination", "active", "last_file")
     list_select_related = ("account", "destination")
     list_filter = ("active", "every", ByAccount)
     fieldsets = (
@@ -202,10 +202,7 @@ class SentFileAdmin(ReadOnly, ScopedAdmin):
     account_path = "schedule__account"
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
-    list_display = (
-        *("__str__", "schedule", "start_at", "end_at", "label", "rows", "attempts", "sent_at"),
-        "error",
-    )
+    list_display = (*("__str__", "label", "error", "rows", "end_at", "sent_at", "attempts"),)
     list_select_related = ("schedule",)
     list_filter = ("state", ("schedule", admin.RelatedOnlyFieldListFilter))
     fields = (

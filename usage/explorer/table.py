@@ -108,7 +108,11 @@ def usual(exploration: Exploration) -> str:
     """What rows are ordered by without an order."""
     if exploration.row_axes and exploration.row_axes[0] in GRANULARITIES:
         return exploration.row_axes[0]
-    return f"-{exploration.question.metrics[0]}"
+    metrics = exploration.question.metrics
+    if exploration.axis:
+        # Over columns, rows are never ordered by what does not add up.
+        return next((f"-{name}" for name in metrics if name not in PERCENTILES), "")
+    return f"-{metrics[0]}"
 
 
 def name_cells(grid: Grid, line: Line) -> Iterator[dict[str, Any]]:

@@ -304,6 +304,25 @@ def test_where_nothing_was_the_page_says_what_to_do(client, recorded, more):
     assert "Choose a longer period" in page.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("asked", "headed"),
+    [
+        ({"metrics": "cost,requests"}, "Spend"),
+        ({"metrics": "cost,requests", "order": "requests"}, "Requests"),
+        ({"metrics": "latency_ms_p95,requests"}, "Latency p95"),
+        ({"metrics": "latency_ms_p95,requests", "columns": "time"}, "Requests"),
+        ({"metrics": "requests", "columns": "time", "by": "2026-11-19"}, "Nov 19"),
+        ({"metrics": "requests", "granularity": "day"}, "Day"),
+        ({"metrics": "requests", "order": "model"}, "Model"),
+    ],
+)
+def test_the_heading_says_what_rows_are_ordered_by(client, recorded, asked, headed):
+    page = opened(client, recorded.viewer, **PERIOD, group_by="model", **asked)
+
+    headings = page.context["table"].headings
+    assert [h.text for h in headings if h.direction != "none"] == [headed]
+
+
 def test_no_name_is_taken_for_markup(client, recorded):
     name = '<b onclick="x">&\'"'
     post(recorded.acme, native(workspace="research", project=name, model=name))

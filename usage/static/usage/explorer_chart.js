@@ -208,8 +208,10 @@
         })));
       return;
     }
-    const several = data.series.length > 1 ? data.series : [];
-    list.replaceChildren(...several.map((series, i) =>
+    // Unknown all along is nothing to see: the table says so.
+    const seen = (series) => series.texts.some((text) => text !== "");
+    const several = data.series.length > 1 ? [...data.series.entries()] : [];
+    list.replaceChildren(...several.filter(([, series]) => seen(series)).map(([i, series]) =>
       legendItem(series.name, colourOf(series), series.total, () => {
         const shown = !chart.isDatasetVisible(i);
         chart.setDatasetVisibility(i, shown);

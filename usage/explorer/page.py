@@ -5,9 +5,11 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from psycopg.errors import QueryCanceled
 
 from accounts.access import Reach, Right
 from accounts.scoped_admin import reach_of
@@ -23,7 +25,11 @@ from usage.reports.catalogue import DIMENSIONS
 from usage.reports.question import BadQuestion
 
 # Problems of what is chosen in the toolbar; the others stand beside their own controls.
-IN_TOOLBAR = ("chart", "metric", "compare", "limit", "order")
+IN_TOOLBAR = ("question", "chart", "metric", "compare", "limit", "order")
+TOO_LONG = (
+    "This takes too long to answer. Choose a shorter period, or fewer measures and dimensions: "
+    "days by workspace, project, member, key, model, provider and endpoint come from sums."
+)
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -101,7 +107,11 @@ def answer(exploration: Exploration, problems: dict[str, str], *, now: datetime)
         return lay_out(exploration, now=now)
     except BadQuestion as error:
         problems["order"] = str(error.detail)
-        return None
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        problems["question"] = TOO_LONG
+    return None
 
 
 def chart_words(exploration: Exploration) -> str:

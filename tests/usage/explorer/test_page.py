@@ -6,7 +6,7 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -341,3 +341,17 @@ def test_a_table_does_not_grow_past_what_a_browser_shows(client, recorded):
 
     assert page.context["exploration"].limit == 4000 // (91 * 2)
     assert "at most 21 rows" in page.context["problems"]["limit"]
+
+
+def test_a_question_that_takes_too_long_is_answered_in_words(client, recorded, monkeypatch):
+    def slow(*_, **__):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1")
+            cursor.execute("SELECT pg_sleep(1)")
+
+    monkeypatch.setattr("usage.explorer.page.lay_out", slow)
+
+    page = opened(client, recorded.viewer, **PERIOD, metrics="requests")
+
+    assert "Choose a shorter period" in page.context["problems"]["question"]
+    assert page.context["table"] is None

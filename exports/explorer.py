@@ -11,8 +11,8 @@ from exports.admin_views import exportable
 from exports.downloads import download, file_name
 from exports.formats import joined
 from exports.kinds import kind_of
-from usage.explorer.exploration import explore
 from usage.explorer.grid import Grid, Group, Line, lay_out, names_of
+from usage.explorer.reading import explore
 from usage.reports.catalogue import GRANULARITIES
 from usage.reports.question import BadQuestion
 from usage.reports.run import Column, columns_of, plain

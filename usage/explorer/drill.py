@@ -19,7 +19,6 @@ from usage.explorer.exploration import (
 from usage.explorer.words import dimension_label
 from usage.reports.catalogue import DIMENSIONS, GRANULARITIES
 from usage.reports.pivot import id_of
-from usage.reports.question import Filter
 
 # From the whole to the single: what is asked for next, where it is not one already.
 STEPS = ("workspace", "client", "project", "member", "api_key", "model", "provider", "endpoint")
@@ -134,6 +133,3 @@ def log_edge(exploration: Exploration, edge: date | datetime) -> str:
     if exploration.question.time_zone:
         return buckets.moment_of(edge, exploration.zone).isoformat()
     return edge.isoformat()
-
-
-__all__ = ["Filter", "deeper", "narrowing", "next_dimension", "requests_url", "steps"]

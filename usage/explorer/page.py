@@ -16,8 +16,9 @@ from accounts.scoped_admin import reach_of
 from usage import buckets, periods, request_filters, request_log_page
 from usage.explorer import controls, drill, notes, saved, words
 from usage.explorer.chart import chart_of
-from usage.explorer.exploration import TIME, Exploration, explore
+from usage.explorer.exploration import TIME, Exploration
 from usage.explorer.grid import Grid, lay_out
+from usage.explorer.reading import explore
 from usage.explorer.table import table_of
 from usage.explorer.values import found_values
 from usage.query_strings import tidied

@@ -12,7 +12,8 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.scoped_admin import reach_of
-from usage.explorer.exploration import Exploration, explore
+from usage.explorer.exploration import Exploration
+from usage.explorer.reading import explore
 from usage.explorer.saved_models import LONGEST_NAME, SavedView
 
 MOST_CHARACTERS = 8_000

@@ -7,8 +7,8 @@ from django.http import QueryDict
 
 from tests.factories import NOW, native, post, reach_of, small_price_book
 from usage.explorer.chart import chart_of
-from usage.explorer.exploration import explore
 from usage.explorer.grid import lay_out
+from usage.explorer.reading import explore
 from usage.explorer.table import table_of
 
 

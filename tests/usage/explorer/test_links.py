@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 from django.http import QueryDict
 
 from tests.factories import NOW, reach_of
-from usage.explorer.exploration import explore
 from usage.explorer.links import explorer_url
+from usage.explorer.reading import explore
 from usage.reports.question import Filter, Question
 
 

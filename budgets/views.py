@@ -24,7 +24,7 @@ from accounts.access import narrowed_to, reach_of_token
 from accounts.authentication import token_of
 from accounts.errors import ApiError
 from accounts.models import AccessToken, Scope
-from budgets import authorize, changes, ledger
+from budgets import authorize, changes, ledger, outlook
 from budgets.blocks import blocks
 from budgets.key_standing import NAMES, NoSuchCaller, key_standing
 from budgets.models import Budget
@@ -231,6 +231,20 @@ class BudgetView(APIView):
         Budget.objects.filter(pk=budget_id).update(archived_at=now)
         changes.note_archived(Budget.objects.get(pk=budget_id), by=token_of(request).name, now=now)
         return Response(status=204)
+
+
+class BudgetForecastView(APIView):
+    """What the budget will come to, and when it runs out: expected, and a range."""
+
+    scopes = {"GET": Scope.READ}
+
+    @extend_schema(responses=OpenApiTypes.OBJECT, summary="Where a budget is going")
+    def get(self, request: Request, budget_id: int) -> Response:
+        if budget_id >= 2**63:
+            raise Http404
+        standing = one_of(request, budget_id)
+        budget = Budget.objects.select_related("account").get(pk=budget_id)
+        return Response(outlook.as_json(outlook.outlook_of(budget, standing, now=timezone.now())))
 
 
 def one_of(request: Request, budget_id: int) -> Any:

@@ -151,6 +151,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     page("Spikes", "crisis_alert", "admin:spikes"),
                     page("Availability", "network_check", "admin:availability"),
+                    page("Latency and errors", "speed", "admin:latency"),
                     page("Savings", "energy_savings_leaf", "admin:savings"),
                 ],
             },

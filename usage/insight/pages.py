@@ -49,7 +49,7 @@ def render(request: HttpRequest, template: str, **context: Any) -> TemplateRespo
 
 def urls(admin_view: Callable[..., Any]) -> list[URLPattern]:
     """The pages below the admin. Here, so that the site imports them when all is registered."""
-    from usage.insight import availability_page, savings_page, spikes_page
+    from usage.insight import availability_page, latency_page, savings_page, spikes_page
 
     return [
         path("insight/savings/", admin_view(savings_page.page), name="savings"),
@@ -60,6 +60,7 @@ def urls(admin_view: Callable[..., Any]) -> list[URLPattern]:
             name="savings_decide",
         ),
         path("insight/availability/", admin_view(availability_page.page), name="availability"),
+        path("insight/latency/", admin_view(latency_page.page), name="latency"),
         path("insight/spikes/", admin_view(spikes_page.page), name="spikes"),
         path("insight/spikes/<int:pk>/", admin_view(spikes_page.detail), name="spike"),
         path(

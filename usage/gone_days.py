@@ -42,8 +42,12 @@ def gone_within(question: Question) -> Gone:
 def days_around(start: date | datetime, end: date | datetime) -> tuple[date, date]:
     """Days of whichever zone that moments may be in; days are themselves."""
     if isinstance(start, datetime) and isinstance(end, datetime):
-        return earlier(start.date()), (end + timedelta(2)).date()
+        return earlier(start.date()), later(end.date())
     return start, end
+
+
+def later(day: date) -> date:
+    return day + timedelta(2) if day < date.max - timedelta(1) else date.max
 
 
 def earlier(day: date) -> date:

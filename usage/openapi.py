@@ -88,6 +88,7 @@ REQUEST_PARAMETERS = [
     OpenApiParameter("request_id", str),
     OpenApiParameter("request_id__startswith", str),
     OpenApiParameter("status", int),
+    OpenApiParameter("tag", str, description="`name:value`, or a name alone; repeatable"),
     OpenApiParameter("cost_min", str),
     OpenApiParameter("cost_max", str),
     OpenApiParameter("latency_min", int, description="Milliseconds."),

@@ -41,6 +41,7 @@ LABELS = {
     "request_id": "Request id",
     "request_id__startswith": "Request id begins with",
     "unpriced": "Without a price",
+    "tag": "Tag",
     "from": "From",
     "to": "Through",
 }

@@ -1,6 +1,7 @@
 """The request log in the admin: a list paged by key, and one request with its bill."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -16,14 +17,17 @@ from django.utils import timezone
 from accounts.access import Reach, Right
 from accounts.models import ApiKey, Member, Project
 from accounts.scoped_admin import reach_of
-from usage import request_filters, requests
+from usage import periods, request_filters, requests
 from usage.pricing.explain import explain
 from usage.pricing.ratecard import rate_card
 from usage.query_strings import tidied
 from usage.reports import question, run
 from usage.reports.catalogue import DIMENSIONS
 
+Beside = Callable[[HttpRequest, dict[str, Any]], dict[str, Any]]
+
 PAGE_SIZES = (25, 50, 100, 250)
+RANGES = ("today", "7d", "30d", "month")
 STATUSES = (("2xx", "2xx succeeded"), ("4xx", "4xx refused"), ("5xx", "5xx failed"))
 
 
@@ -61,6 +65,7 @@ def log(request: HttpRequest) -> HttpResponse:
             now=now,
         ),
         statuses=STATUSES,
+        ranges=ranges(request.GET, question.today_in(reach, now=now)),
         page_sizes=PAGE_SIZES,
         summary=None if problem else summary(request.GET, reach, now=now),
         may_export=bool(reach_of(request, Right.EXPORT).workspaces),
@@ -69,7 +74,8 @@ def log(request: HttpRequest) -> HttpResponse:
     )
 
 
-def detail(request: HttpRequest) -> HttpResponse:
+def detail(request: HttpRequest, *, beside: Beside | None = None) -> HttpResponse:
+    """One request. `beside` tells what those know of it who are above usage."""
     workspace = request.GET.get("workspace", "")
     found = requests.one(
         reach_of(request),
@@ -88,7 +94,21 @@ def detail(request: HttpRequest) -> HttpResponse:
         zone=account.zone,
         explanation=explain(found, rate_card()),
         similar=similar(found, account.slug),
+        **(beside(request, found) if beside else {}),
     )
+
+
+def ranges(parameters: QueryDict, today: date) -> list[dict[str, Any]]:
+    """The usual periods, as links that leave the other filters as they are."""
+    found = []
+    for key in RANGES:
+        period = periods.preset(key, today=today)
+        changed = parameters.copy()
+        changed.pop("cursor", None)
+        changed["from"], changed["to"] = period.start.isoformat(), period.end.isoformat()
+        chosen = (parameters.get("from"), parameters.get("to")) == (changed["from"], changed["to"])
+        found.append({"label": periods.LABELS[key], "query": changed.urlencode(), "chosen": chosen})
+    return found
 
 
 def page_of(parameters: QueryDict, reach: Reach) -> requests.Page:

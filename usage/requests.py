@@ -10,7 +10,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import QueryCanceled
 
 from accounts.access import Reach
 from usage.reports.catalogue import DIMENSIONS, RAW_COLUMNS, shortened
@@ -97,7 +98,9 @@ RANGES = {
     "latency_max": ("l.latency_ms <= %s", int),
     "status": ("l.status = %s", int),
 }
-OTHER = ("from", "to", "account", "request_id", "request_id__startswith", "unpriced")
+OTHER = ("from", "to", "account", "request_id", "request_id__startswith", "unpriced", "tag")
+# A filter that hardly anything meets looks at every request of its time: not for longer than this.
+LONGEST_SEARCH_MS = 8_000
 PAGING = ("page_size", "cursor", "format")
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
@@ -162,9 +165,21 @@ def parse(parameters: Parameters, reach: Reach) -> RequestQuery:
         found.append(
             Condition("starts_with(l.request_id, %s)", (given["request_id__startswith"][-1],))
         )
+    found += [tag_condition(text) for text in given.get("tag", ())]
     if "unpriced" in given:
         found.append(price_condition(given["unpriced"][-1]))
     return RequestQuery(reach, tuple(found))
+
+
+def tag_condition(text: str) -> Condition:
+    """`name:value`, as text or as what it says in JSON; a name alone: whatever its value."""
+    readable("tag", [text])
+    name, _, value = text.partition(":")
+    if not name:
+        raise BadQuestion("tag is name:value, or a name alone.")
+    if not value:
+        return Condition("l.tags ? %s", (name,))
+    return Condition("l.tags->>%s = %s", (name, value))
 
 
 def price_condition(text: str) -> Condition:
@@ -260,7 +275,7 @@ def page(query: RequestQuery, *, size: int = PAGE_SIZE, cursor: str | None = Non
             ) n ORDER BY {order.format("n")} LIMIT %s
         ) l {NAMES}
         ORDER BY {order.format("l")}"""
-    rows = fetch(sql, [query.reach.workspace_ids, *parameters, size + 1, size + 1])
+    rows = searched(sql, [query.reach.workspace_ids, *parameters, size + 1, size + 1])
     there_is_more = len(rows) > size
     rows = rows[:size]
     if backwards:
@@ -281,7 +296,7 @@ def one(reach: Reach, request_id: str, *, workspace_id: int | None = None) -> di
     ids = [i for i in reach.workspace_ids if workspace_id in (None, i)]
     sql = f"""
         SELECT {", ".join(f"{sql} AS {name}" for name, sql in FIELDS.items())},
-            w.id AS workspace_id, a.id AS account_id
+            w.id AS workspace_id, a.id AS account_id, l.project_id, l.member_id, l.api_key_id
         FROM usage_requestkey q JOIN usage_requestlog l
             ON l.workspace_id = q.workspace_id AND l.occurred_at = q.occurred_at
             AND l.request_id = q.request_id
@@ -292,11 +307,36 @@ def one(reach: Reach, request_id: str, *, workspace_id: int | None = None) -> di
     return rows[0] if rows else None
 
 
+def searched(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+    """Raises BadQuestion where it takes too long, and leaves the server to others."""
+    try:
+        with connection.cursor() as cursor:
+            # In one round trip, which is one transaction where there is no other.
+            limit, query = LONGEST_SEARCH_MS, cursor.mogrify(sql, parameters)
+            cursor.execute(
+                f"SET LOCAL statement_timeout = {limit}; {query}; "
+                "SET LOCAL statement_timeout = DEFAULT"
+            )
+            cursor.nextset()
+            return rows_of(cursor)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        raise BadQuestion(
+            "Too few requests meet these filters to find them in so long a time. Choose fewer "
+            "days with from and to, or more that they have in common, such as a workspace or model."
+        ) from error
+
+
 def fetch(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        names = [column.name for column in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(cursor)
+
+
+def rows_of(cursor: Any) -> list[dict[str, Any]]:
+    names = [column.name for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     for row in rows:
         for name in ("meters", "tags"):
             if isinstance(row.get(name), str):

@@ -303,3 +303,33 @@ def test_two_accounts_are_listed_together(db):
         post(make_account(slug), native(request_id=slug))
 
     assert len(listed().rows) == Account.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("tag=team:search", ["a"]),
+        ("tag=attempt:2", ["b"]),
+        ("tag=team", ["a", "b"]),
+        ("tag=team:ads&tag=attempt:2", ["b"]),
+        ("tag=team:nobody", []),
+    ],
+)
+def test_requests_are_found_by_their_tags(account, query, found):
+    post(account, native(request_id="a", tags={"team": "search"}))
+    post(account, native(request_id="b", tags={"team": "ads", "attempt": 2}))
+    post(account, native(request_id="c"))
+
+    assert sorted(ids(listed(query))) == found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_that_takes_too_long_says_how_to_ask_for_less(monkeypatch):
+    post(make_account(), native())
+    monkeypatch.setattr(requests, "LONGEST_SEARCH_MS", 50)
+    monkeypatch.setitem(requests.FIELDS, "request_id", "(SELECT 'x' FROM pg_sleep(5))")
+
+    with pytest.raises(BadQuestion, match="Choose fewer days"):
+        listed()
+
+    assert Account.objects.exists(), "the connection still works"

@@ -18,6 +18,7 @@ register.filter("change_of_money", formatting.change_of_money)
 register.filter("count", formatting.count)
 register.filter("compact", formatting.compact)
 register.filter("percent", formatting.percent)
+register.filter("plain_text", formatting.plain_text)
 register.filter("duration", formatting.duration)
 
 

@@ -4,7 +4,7 @@ Every figure is an answer of `usage.reports`; here answers are only put side by 
 in two round trips, because the second asks about those whom the first found at the top.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from config.naming import DIMENSIONS_IN_WORDS
 from config.tops import TopTable
 from config.view import View, grains_of, view_of
 from usage import periods
+from usage.explorer.namesakes import Namesakes, namesakes
 from usage.models import QuarantinedRow
 from usage.reports.question import Question
 from usage.reports.run import Report, ask_all
@@ -69,7 +70,9 @@ def figures(
     there_is_any = bool(totals["requests"])
     return {
         "tiles": answers.tiles(view),
-        "chart": spend_chart.chart(view, answers.by, answers.series, answers.every)
+        "chart": spend_chart.chart(
+            view, answers.by, answers.series, answers.every, known=answers.known
+        )
         if there_is_any
         else None,
         "tops": answers.tables(view) if there_is_any else [],
@@ -109,6 +112,7 @@ class Answers:
     series: Report
     every: Report
     incomparable: Change | None
+    known: Namesakes
 
     def tiles(self, view: View) -> list[tiles.Tile]:
         grain = "hour" if self.hours else view.period.granularity
@@ -124,7 +128,9 @@ class Answers:
 
     def tables(self, view: View) -> list[TopTable]:
         return [
-            tops.table(view, self.tops[name], self.before[name], self.incomparable)
+            tops.table(
+                view, self.tops[name], self.before[name], self.incomparable, known=self.known
+            )
             for name in tops.DIMENSIONS
         ]
 
@@ -143,12 +149,12 @@ def asked(view: View) -> Answers:
     }
     if view.period.granularity == "hour":
         first["hours"] = view.question(metrics=daily.HOURLY_METRICS, granularity="hour")
-    found = together(first, view)
+    found = together(first)
     second = {
         "series": spend_chart.series_question(view, found[view.by]),
         **{name: tops.question_before(view, found[name]) for name in tops.DIMENSIONS},
     }
-    then = together(second, view)
+    then = together(second)
     return Answers(
         models=found["model"],
         models_before=found["models_before"],
@@ -162,12 +168,21 @@ def asked(view: View) -> Answers:
         by=found[view.by],
         series=then["series"],
         every=found["every"],
+        known=known_by_name(found, {*tops.DIMENSIONS, view.by}, view),
         incomparable=why_incomparable(view, found["models_before"], found["days"]),
     )
 
 
-def together(questions: Mapping[str, Question], view: View) -> dict[str, Report]:
-    return dict(zip(questions, ask_all([*questions.values()], now=view.now), strict=True))
+def known_by_name(found: Mapping[str, Report], dimensions: Iterable[str], view: View) -> Namesakes:
+    """What tells those of one name apart; asks only where there are any."""
+    known: Namesakes = {}
+    for name in dimensions:
+        known |= namesakes(found[name].rows, (name,), view.zone)
+    return known
+
+
+def together(questions: Mapping[str, Question]) -> dict[str, Report]:
+    return dict(zip(questions, ask_all([*questions.values()]), strict=True))
 
 
 def why_incomparable(view: View, before: Report, days: Report) -> Change | None:

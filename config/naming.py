@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from usage.explorer.namesakes import Namesakes
+
 
 class Words(NamedTuple):
     """A dimension in words: one of it, many of it, and requests that have none of it."""
@@ -25,9 +27,12 @@ DIMENSIONS_IN_WORDS = {
 NAMED_ONCE = ("model", "provider", "endpoint")
 
 
-def name_of(row: dict[str, Any], dimension: str) -> str:
+def name_of(row: dict[str, Any], dimension: str, known: Namesakes | None = None) -> str:
+    """With what it belongs to, where `known` says that others have the name too."""
     words = DIMENSIONS_IN_WORDS[dimension]
-    return row.get(f"{dimension}_name") or row[dimension] or words.nobody
+    name = row.get(f"{dimension}_name") or row[dimension] or words.nobody
+    belongs_to = (known or {}).get(dimension, {}).get(row[f"{dimension}_id"])
+    return f"{name} ({belongs_to})" if belongs_to else name
 
 
 def identity(row: dict[str, Any], dimension: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from config.naming import DIMENSIONS_IN_WORDS, identity, name_of
 from config.view import View
 from usage import formatting
 from usage.buckets import Bucket, cut, label, title
+from usage.explorer.namesakes import Namesakes
 from usage.reports.question import Filter, Question
 from usage.reports.run import Report
 
@@ -31,7 +32,9 @@ def totals_question(view: View) -> Question:
     return view.question(metrics=METRICS, granularity=view.grain)
 
 
-def chart(view: View, top: Report, series: Report, every: Report) -> dict[str, Any]:
+def chart(
+    view: View, top: Report, series: Report, every: Report, *, known: Namesakes | None = None
+) -> dict[str, Any]:
     """Of those at the top, and of all others together: amounts in each bucket.
 
     Numbers are for drawing; what is read is the text, made of the exact amounts.
@@ -42,7 +45,7 @@ def chart(view: View, top: Report, series: Report, every: Report) -> dict[str, A
     buckets = cut(view.period.start, view.period.end, view.grain, view.zone)
     datasets = [
         dataset(
-            name_of(row, view.by),
+            name_of(row, view.by, known),
             place,
             [amounts.get((bucket.key, row[key])) for bucket in buckets],
             link=view.log_url(**identity(row, view.by)),

@@ -8,6 +8,7 @@ from config.changes import Change, relative_change
 from config.naming import DIMENSIONS_IN_WORDS, identity, name_of
 from config.view import View
 from usage import formatting
+from usage.explorer.namesakes import Namesakes
 from usage.reports.question import Filter, Question
 from usage.reports.run import Report
 
@@ -61,7 +62,14 @@ def question_before(view: View, report: Report) -> Question:
     return view.before(replace(report.question, metrics=METRICS, limit=None, filters=filters))
 
 
-def table(view: View, report: Report, before: Report, incomparable: Change | None) -> TopTable:
+def table(
+    view: View,
+    report: Report,
+    before: Report,
+    incomparable: Change | None,
+    *,
+    known: Namesakes | None = None,
+) -> TopTable:
     dimension = report.question.group_by[0]
     earlier = {row[f"{dimension}_id"]: row for row in before.rows}
     total = report.totals["cost"] or Decimal(0)
@@ -78,6 +86,7 @@ def table(view: View, report: Report, before: Report, incomparable: Change | Non
                 change_of(row, earlier.get(row[f"{dimension}_id"]), incomparable),
                 total=total,
                 place=place if dimension == view.by else None,
+                known=known,
             )
             for place, row in enumerate(report.rows)
         ],
@@ -105,8 +114,9 @@ def top_row(
     *,
     total: Decimal,
     place: int | None,
+    known: Namesakes | None,
 ) -> TopRow:
-    key, name = row[dimension], name_of(row, dimension)
+    key, name = row[dimension], name_of(row, dimension, known)
     return TopRow(
         name=name,
         detail=key if key and key != name else "",

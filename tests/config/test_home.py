@@ -9,7 +9,15 @@ from accounts.access import Reach
 from config import daily, home
 from config.changes import relative_change
 from config.view import view_of
-from tests.factories import NOW, make_workspace, native, post, reach_of, small_price_book
+from tests.factories import (
+    NOW,
+    make_account,
+    make_workspace,
+    native,
+    post,
+    reach_of,
+    small_price_book,
+)
 from tests.people import People, make_people
 from usage.models import QuarantinedRow
 from usage.reports.question import Question
@@ -156,6 +164,25 @@ def test_every_tile_leads_to_the_explorer_with_the_same_figure(people, client):
     assert all(page.status_code == 200 for page in pages)
     for tile, page in zip(tiles, pages, strict=True):
         assert tile.value in page.content.decode(), tile.label
+
+
+def test_projects_of_one_tag_are_told_apart(people):
+    record(people, 1, project="app")
+    record(people, 1, project="app", workspace="support")
+
+    rows = dashboard(people)["tops"][1].rows
+
+    assert sorted(row.name for row in rows) == ["app (Research)", "app (Support)"]
+
+
+def test_an_account_without_a_workspace_says_so_and_can_be_left(people, client):
+    make_account("initech")
+    client.force_login(people.staff)
+
+    page = client.get(DASHBOARD, {"account": "initech"}).content.decode()
+
+    assert "Initech has no workspace yet" in page
+    assert 'value="acme"' in page
 
 
 def test_keys_are_listed_with_their_share_and_change(people):

@@ -46,21 +46,29 @@ def ask(question: Question, *, now: datetime) -> Report:
     return answer(question, compiled, fetched, now=now)
 
 
-def ask_all(questions: Sequence[Question], *, now: datetime) -> list[Report]:
-    """The answers to several questions, each of its own moment, for one round trip."""
+def ask_all(questions: Sequence[Question]) -> list[Report]:
+    """The answers to several questions, each of its own moment, for one round trip.
+
+    Without warnings, which would take more of them.
+    """
     compiled = [compile_question(question) for question in questions]
     with connection.cursor() as cursor:
         cursor.execute(";".join(cursor.mogrify(c.sql, c.parameters) for c in compiled))
         reports = []
         for question, each in zip(questions, compiled, strict=True):
-            reports.append(answer(question, each, cursor.fetchall(), now=now))
+            reports.append(answer(question, each, cursor.fetchall()))
             cursor.nextset()
     return reports
 
 
 def answer(
-    question: Question, compiled: Compiled, fetched: list[tuple[Any, ...]], *, now: datetime
+    question: Question,
+    compiled: Compiled,
+    fetched: list[tuple[Any, ...]],
+    *,
+    now: datetime | None = None,
 ) -> Report:
+    """With warnings where it is told when that is."""
     columns = columns_of(question)
     names = [column.name for column in columns]
     figures = figure_names(question.metrics, question.compare)
@@ -83,7 +91,7 @@ def answer(
         other=other,
         row_count=row_count,
         source=compiled.source,
-        warnings=warnings_of(question, compiled, row_count, now=now),
+        warnings=warnings_of(question, compiled, row_count, now=now) if now else [],
     )
 
 

@@ -57,7 +57,7 @@ def test_what_is_asked_together_is_answered_as_if_asked_alone(account, django_as
     ]
 
     with django_assert_num_queries(1):
-        together = ask_all(asked, now=NOW)
+        together = ask_all(asked)
 
     assert together == [ask(question, now=NOW) for question in asked]
 

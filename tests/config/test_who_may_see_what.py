@@ -117,8 +117,10 @@ def test_everybody_sees_what_the_table_says_and_nothing_else(people):
     table, found = written(), observed(people)
 
     wrong = {name: answers for name, answers in found.items() if table.get(name) != answers}
-    assert "\n".join(f"{name} {answers}" for name, answers in wrong.items()) == ""
-    assert set(table) == set(found), "the table has lines for what is no longer there"
+    gone = set(table) - set(found)
+    lines = [f"{name} {answers}" for name, answers in sorted(wrong.items())]
+    if wrong or gone:
+        pytest.fail("\n".join(["Not as the table says:", *lines, "No longer there:", *gone]))
 
 
 @pytest.mark.parametrize("name", ["viewer", "outsider", "newcomer"])

@@ -5,9 +5,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from import_export.admin import ImportExportModelAdmin
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
@@ -37,6 +38,23 @@ class ScopedImportExport(ImportExportModelAdmin):
 
     import_form_class = ImportForm
     export_form_class = ExportForm
+    import_template_name = "accounts/import.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_template"
+        template = self.admin_site.admin_view(self.template_file)
+        return [path("template.csv", template, name=name), *super().get_urls()]
+
+    def template_file(self, request: HttpRequest) -> HttpResponse:
+        """The columns of an import, to be filled in."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        columns = [field.column_name for field in self.resource_classes[0]().get_import_fields()]
+        return HttpResponse(
+            ",".join(columns) + "\r\n",
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{self.opts.model_name}s.csv"'},
+        )
 
     def get_import_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return {

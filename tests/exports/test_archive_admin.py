@@ -45,7 +45,7 @@ def test_another_accounts_day_is_not_there(client, people):
     client.force_login(people.outsider)
     theirs = ArchiveFile.objects.get(account=people.acme)
 
-    assert client.get(f"{FILES}{theirs.pk}/change/").status_code == 302
+    assert client.get(f"{FILES}{theirs.pk}/change/").status_code == 404
 
 
 def test_what_stopped_the_last_run_is_said(client, people, settings, tmp_path):

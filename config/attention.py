@@ -14,6 +14,7 @@ from budgets.standing import Standing
 from config.models import BooksCheck
 from config.unfold import address
 from config.view import View
+from exports.models import RetentionRun, SentFile
 from usage import formatting
 from usage.models import Anomaly, QuarantinedRow
 from usage.reports.question import Question
@@ -25,6 +26,7 @@ BOOKS_DAYS = 2
 SHOWN_RUNS = 20
 LONGEST_NAME = 40
 WAITING, FAILED, SPIKES = "waiting", "failed", "spikes"
+UNSENT, ARCHIVE = "unsent", "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,16 @@ def items(
     waiting = waiting_rows(view, quarantine)
     failed = failed_deliveries(view, budgets)
     spikes = counted(SPIKES, Anomaly.objects.open().filter(workspace__in=view.reach.workspace_ids))
-    rows = waiting.union(failed, spikes, all=True).values_list("which", "number")
+    files, runs = unsent_files(view, whose_books), failed_runs(whose_books)
+    rows = waiting.union(failed, spikes, files, runs, all=True).values_list("which", "number")
     numbers = dict(rows)
     return [
         *open_spikes(numbers.get(SPIKES, 0)),
         *unpriced_models(view, unpriced),
         *set_aside(numbers.get(WAITING, 0)),
         *not_delivered(numbers.get(FAILED, 0)),
+        *not_sent(numbers.get(UNSENT, 0)),
+        *not_archived(numbers.get(ARCHIVE, 0)),
         *books(view, whose_books),
     ]
 
@@ -105,6 +110,45 @@ def open_spikes(number: int) -> list[Item]:
             plural(number, "spike"),
             "Spent more than usual, and nobody has looked at it yet.",
             address("admin:spikes"),
+        )
+    ]
+
+
+def unsent_files(view: View, whose: Collection[int]) -> QuerySet[Any, Any]:
+    """Files of schedules that failed at least once, of those who keep the books."""
+    accounts = set(whose) & set(view.reach.account_ids)
+    unsent = SentFile.objects.exclude(state=SentFile.State.SENT).exclude(error="")
+    return counted(UNSENT, unsent.filter(schedule__account__in=accounts, schedule__active=True))
+
+
+def failed_runs(whose: Collection[int]) -> QuerySet[Any, Any]:
+    """The last run of retention, where something stopped it."""
+    last = RetentionRun.objects.order_by("-pk").values("pk")[: 1 if whose else 0]
+    return counted(ARCHIVE, RetentionRun.objects.filter(pk__in=last).exclude(error=""))
+
+
+def not_sent(number: int) -> list[Item]:
+    if not number:
+        return []
+    return [
+        Item(
+            "schedule_send",
+            f"{plural(number, 'scheduled file')} not sent",
+            "They are tried again, for about two days. See why.",
+            address("admin:exports_sentfile_changelist"),
+        )
+    ]
+
+
+def not_archived(number: int) -> list[Item]:
+    if not number:
+        return []
+    return [
+        Item(
+            "inventory_2",
+            "The archive could not be written",
+            "Nothing is removed meanwhile; it is tried again every hour.",
+            address("admin:exports_archivefile_changelist"),
         )
     ]
 

@@ -9,6 +9,7 @@ from accounts.access import Reach
 from config import daily, home
 from config.changes import relative_change
 from config.view import view_of
+from exports.models import Destination, ExportSchedule, RetentionRun, SentFile
 from tests.factories import (
     NOW,
     make_account,
@@ -312,6 +313,28 @@ def test_what_cannot_be_recorded_needs_attention(people):
     titles = [item.title for item in dashboard(people)["attention"]]
 
     assert titles == ["1 request without a price", "2 rows set aside"]
+
+
+def test_files_that_were_not_sent_and_a_failed_archive_need_attention(people):
+    post(people.acme, native(workspace="research"))
+    folder = Destination.objects.create(account=people.acme, name="disk", kind="folder")
+    close = ExportSchedule.objects.create(
+        account=people.acme, name="Close", dataset="month-end", destination=folder, starts_at=NOW
+    )
+    SentFile.objects.create(
+        schedule=close, start_at=NOW, end_at=NOW, next_attempt_at=NOW, error="No space left"
+    )
+    RetentionRun.objects.create(started_at=NOW, mode="archive", error="There is no bucket b.")
+
+    context = home.dashboard(
+        reach_of(people.research, people.support),
+        {},
+        now=NOW,
+        quarantine=QuarantinedRow.objects.all(),
+        whose_books=[people.acme.pk],
+    )
+    titles = [item.title for item in context["attention"]]
+    assert {"1 scheduled file not sent", "The archive could not be written"} <= set(titles)
 
 
 def test_calm_is_said_too(people, client):

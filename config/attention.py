@@ -16,7 +16,8 @@ from config.unfold import address
 from config.view import View
 from exports.models import RetentionRun, SentFile
 from usage import formatting
-from usage.models import Anomaly, QuarantinedRow
+from usage.insight.availability_page import providers_of
+from usage.models import Anomaly, ProviderState, QuarantinedRow
 from usage.reports.question import Question
 from usage.reports.run import Report
 
@@ -25,7 +26,7 @@ FAILED_DAYS = 7
 BOOKS_DAYS = 2
 SHOWN_RUNS = 20
 LONGEST_NAME = 40
-WAITING, FAILED, SPIKES = "waiting", "failed", "spikes"
+WAITING, FAILED, SPIKES, DOWN = "waiting", "failed", "spikes", "down"
 UNSENT, ARCHIVE = "unsent", "archive"
 
 
@@ -49,10 +50,13 @@ def items(
     waiting = waiting_rows(view, quarantine)
     failed = failed_deliveries(view, budgets)
     spikes = counted(SPIKES, Anomaly.objects.open().filter(workspace__in=view.reach.workspace_ids))
+    down = counted(DOWN, ProviderState.objects.filter(is_up=False))
     files, runs = unsent_files(view, whose_books), failed_runs(whose_books)
-    rows = waiting.union(failed, spikes, files, runs, all=True).values_list("which", "number")
+    counts = waiting.union(failed, spikes, down, files, runs, all=True)
+    rows = counts.values_list("which", "number")
     numbers = dict(rows)
     return [
+        *outages(view, numbers.get(DOWN, 0)),
         *open_spikes(numbers.get(SPIKES, 0)),
         *unpriced_models(view, unpriced),
         *set_aside(numbers.get(WAITING, 0)),
@@ -99,6 +103,25 @@ def failed_deliveries(view: View, budgets: list[Standing]) -> QuerySet[Any, Any]
             alert__crossed_at__gt=view.now - timedelta(days=FAILED_DAYS),
         ),
     )
+
+
+def outages(view: View, anywhere: int) -> list[Item]:
+    """Of the providers that the reader's own requests go to; asked only while any is down."""
+    if not anywhere:
+        return []
+    used = providers_of(view.reach, now=view.now)
+    states = ProviderState.objects.filter(is_up=False, provider__in=used)
+    names = [shortened(state.provider.name) for state in states.select_related("provider")]
+    if not names:
+        return []
+    return [
+        Item(
+            "cloud_off",
+            f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not answer",
+            "Checks or requests have failed for minutes.",
+            address("admin:availability"),
+        )
+    ]
 
 
 def open_spikes(number: int) -> list[Item]:

@@ -108,3 +108,13 @@ def test_outage_mails_are_for_who_manages_the_whole_account(client, people):
     assert OutageWatch.objects.get().recipients == ["ops@acme.example"]
     client.force_login(people.outsider)
     assert client.get(f"{MAILS}{OutageWatch.objects.get().pk}/change/").status_code == 404
+
+
+def test_the_dashboard_says_which_of_ones_own_providers_is_down(client, people):
+    mistral = Provider.objects.get(name="mistral")
+    ProviderState.objects.create(provider=mistral, is_up=False, since=timezone.now())
+
+    client.force_login(people.outsider)
+    assert b"mistral does not answer" in client.get("/admin/").content
+    client.force_login(people.viewer)
+    assert b"does not answer" not in client.get("/admin/").content

@@ -169,11 +169,14 @@ def open_budget(budget: Budget, *, now: datetime) -> Budget:
     budget.counted_from, end_on = period_of(budget.period, today)
     budget.save()
     current = [(budget.counted_from, end_on), *later_periods(budget, end_on, now=now)]
+    opened = []
     for start_on, end_on in current:
         period = BudgetPeriod(budget=budget, start_on=start_on, end_on=end_on)
         period.spent, period.estimated = counted(budget, start_on, end_on, now=now)
         period.save()
+        opened.append(period.pk)
     adopt_holds(budget, now=now)
+    make_alerts(opened[:1], now=now)
     return budget
 
 

@@ -5,17 +5,26 @@ that records requests or decides an authorization; nothing else writes them but 
 """
 
 import uuid
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
+from django.db.models import Case, ExpressionWrapper, F, Func, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now, NullIf
 
-from accounts.models import Account, ApiKey, Archivable, Member, Project, Workspace
+from accounts.models import (
+    Account,
+    ApiKey,
+    Archivable,
+    ArchivableQuerySet,
+    Member,
+    Project,
+    Workspace,
+)
 
 
 def default_thresholds() -> list[int]:
@@ -26,6 +35,64 @@ def only(scope: str) -> Q:
     """A budget of that scope, which names what it is over and nothing else."""
     subjects = ("workspace", "project", "member", "api_key")
     return Q(scope=scope, **{f"{name}__isnull": name != scope for name in subjects})
+
+
+class BudgetQuerySet(ArchivableQuerySet):
+    def with_figures(self, *, now: datetime) -> Self:
+        """Each with its current period's counter and the limit that counts now (`now_...`), and how
+        much of it is consumed, in one query."""
+        at = Value(now, output_field=models.DateTimeField())
+        today = Func(
+            at,
+            F("account__time_zone"),
+            template="(%(expressions)s)::date",
+            arg_joiner=" AT TIME ZONE ",
+            output_field=models.DateField(),
+        )
+        start_on = Func(
+            F("period"), today, function="budgets_period_start", output_field=models.DateField()
+        )
+        counter = BudgetPeriod.objects.filter(budget=OuterRef("pk"), start_on=OuterRef("now_start"))
+        figures = {
+            f"now_{name}": Coalesce(Subquery(counter.values(name)), Value(Decimal(0)))
+            for name in ("spent", "estimated", "held")
+        }
+        return self.annotate(
+            now_start=start_on,
+            now_end=Func(
+                F("period"),
+                F("now_start"),
+                function="budgets_period_end",
+                output_field=models.DateField(null=True),
+            ),
+            now_limit=Func(
+                F("limit"),
+                F("raised_limit"),
+                F("raised_until"),
+                at,
+                function="budgets_limit_at",
+                output_field=models.DecimalField(max_digits=16, decimal_places=4, null=True),
+            ),
+            now_in_force=Func(
+                F("in_force_from"),
+                F("in_force_until"),
+                today,
+                function="budgets_in_force",
+                output_field=models.BooleanField(),
+            ),
+            now_enforced=Coalesce(
+                F("workspace__enforce_hard_limits"),
+                F("project__workspace__enforce_hard_limits"),
+                F("api_key__workspace__enforce_hard_limits"),
+                Value(True),
+            ),
+            **figures,
+        ).annotate(
+            now_part=ExpressionWrapper(
+                (F("now_spent") + F("now_estimated")) / NullIf(F("now_limit"), Value(Decimal(0))),
+                output_field=models.DecimalField(max_digits=60, decimal_places=10, null=True),
+            )
+        )
 
 
 class Budget(Archivable):
@@ -122,6 +189,8 @@ class Budget(Archivable):
         editable=False, help_text="The local day on which its first counted period began."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = BudgetQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         ordering = ["account", "name"]

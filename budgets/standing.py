@@ -45,8 +45,52 @@ def state_of(
     return State.WARNED if reached else State.OK
 
 
+class Figures:
+    """What follows from a budget's figures, wherever they were read."""
+
+    limit: Decimal | None
+    spent: Decimal
+    estimated: Decimal
+    held: Decimal
+    refuses: bool
+    is_in_force: bool
+    is_archived: bool
+    thresholds: list[int]
+    __slots__ = ()
+
+    @property
+    def consumed(self) -> Decimal:
+        return self.spent + self.estimated
+
+    @property
+    def percent(self) -> Decimal | None:
+        """Consumed percent of the limit, to a tenth; None without a limit."""
+        if self.limit is None:
+            return None
+        if not self.limit:
+            return Decimal(100)
+        return (self.consumed * 100 / self.limit).quantize(Decimal("0.1"))
+
+    @property
+    def remaining(self) -> Decimal | None:
+        if self.limit is None:
+            return None
+        return max(self.limit - self.consumed - self.held, Decimal(0))
+
+    @property
+    def state(self) -> State:
+        return state_of(
+            limit=self.limit,
+            consumed=self.consumed,
+            held=self.held,
+            refuses=self.refuses,
+            is_in_force=self.is_in_force and not self.is_archived,
+            thresholds=self.thresholds,
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Figures):
     """A budget and its current period, local days `[start_on, end_on)`; money in US dollars.
 
     `limit` is the one that counts now: while a raise lasts not the usual one. `refuses` is whether
@@ -81,36 +125,6 @@ class Standing:
     start_on: date
     end_on: date | None
     resets_at: datetime | None
-
-    @property
-    def consumed(self) -> Decimal:
-        return self.spent + self.estimated
-
-    @property
-    def percent(self) -> Decimal | None:
-        """Consumed percent of the limit, to a tenth; None without a limit."""
-        if self.limit is None:
-            return None
-        if not self.limit:
-            return Decimal(100)
-        return (self.consumed * 100 / self.limit).quantize(Decimal("0.1"))
-
-    @property
-    def remaining(self) -> Decimal | None:
-        if self.limit is None:
-            return None
-        return max(self.limit - self.consumed - self.held, Decimal(0))
-
-    @property
-    def state(self) -> State:
-        return state_of(
-            limit=self.limit,
-            consumed=self.consumed,
-            held=self.held,
-            refuses=self.refuses,
-            is_in_force=self.is_in_force and not self.is_archived,
-            thresholds=self.thresholds,
-        )
 
 
 # A budget over a workspace's things needs the workspace in reach; one over an account or member

@@ -26,6 +26,7 @@ PAGES = [
     "/admin/accounts/apikey/",
     "/admin/explorer/",
     "/admin/budgets/budget/",
+    "/admin/budgets/budget/add/",
 ]
 LONG = "a-name-that-goes-on-and-on-" * 6
 

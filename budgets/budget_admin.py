@@ -13,18 +13,21 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from accounts.access import Right
+from accounts.admin.configuration import ScopedImportExport
 from accounts.scoped_admin import ArchivableAdmin, ByAccount, reach_of, whole_accounts
 from budgets import bars, changes, ledger, page
 from budgets.budget_form import SUBJECTS, BudgetForm, fieldsets, problem_of
 from budgets.models import Budget
 from budgets.preview import preview
+from budgets.resources import BudgetResource
 from budgets.scope import budgets_within
 from budgets.standing import standings
 from usage.formatting import UNKNOWN, span
 
 
 @admin.register(Budget)
-class BudgetAdmin(ArchivableAdmin):
+class BudgetAdmin(ArchivableAdmin, ScopedImportExport):
+    resource_classes = (BudgetResource,)
     form = BudgetForm
     fixed_fields = ("account", "scope", *SUBJECTS, "period")
     list_display = ("name", "over", "consumption", "period", "kind", "resets")

@@ -1,13 +1,15 @@
 """Access tokens: issued, shown once, narrowed and revoked."""
 
+import secrets
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
@@ -23,11 +25,24 @@ from accounts.scoped_admin import (
     ScopedAdmin,
 )
 
+ISSUED_ALREADY = (
+    "This token is issued already, and its text cannot be shown again. Revoke it and issue another "
+    "if the text is lost."
+)
+
+
+def issued(request: HttpRequest) -> list[str]:
+    """The forms that issued a token in this session."""
+    return [once for once in request.session.get("issued", []) if once]
+
 
 class AccessTokenForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
+
+    # Tells the same form sent again, by a reload of its answer, from another one.
+    once = forms.CharField(widget=forms.HiddenInput, required=False, label="")
 
     class Meta:
         model = AccessToken
@@ -59,7 +74,10 @@ class AccessTokenAdmin(ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         given = ("account", "name", "scopes", "workspaces", "expires_at")
-        return (*given, "begins_with", "state", "last_used_at") if obj else given
+        return (*given, "begins_with", "state", "last_used_at") if obj else (*given, "once")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().get_changeform_initial_data(request), "once": secrets.token_hex(8)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         always = super().get_readonly_fields(request, obj)
@@ -94,6 +112,9 @@ class AccessTokenAdmin(ScopedAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
+        if request.method == "POST" and request.POST.get("once") in issued(request):
+            messages.warning(request, ISSUED_ALREADY)
+            return HttpResponseRedirect(reverse("admin:accounts_accesstoken_changelist"))
         only_save = {"show_save_and_continue": False, "show_save_and_add_another": False}
         return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
 
@@ -107,6 +128,7 @@ class AccessTokenAdmin(ScopedAdmin):
         self, request: HttpRequest, obj: AccessToken, post_url_continue: Any = None
     ) -> HttpResponse:
         """Shown in the very answer: a message would rest in a cookie, a redirect in a session."""
+        request.session["issued"] = [*issued(request), request.POST.get("once")][-20:]
         context = {
             **self.admin_site.each_context(request),
             "title": "Access token issued",

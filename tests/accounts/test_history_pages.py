@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounts.models import ApiKey, Member, Project, Reattribution
+from accounts.models import AccessToken, ApiKey, Member, Project, Reattribution
 from tests.factories import native, post
 from tests.people import make_people
 
@@ -125,3 +125,18 @@ def test_deleting_is_refused_with_a_better_offer(people, client):
     client.force_login(people.outsider)
     assert client.post(page, {"post": "yes"}).status_code == 404
     assert Project.objects.filter(pk=project.pk).exists()
+
+
+def test_reloading_the_answer_issues_no_second_token(people, client):
+    client.force_login(people.owner)
+    page = "/admin/accounts/accesstoken/add/"
+    once = client.get(page).context["adminform"].form.initial["once"]
+    form = {"account": people.acme.pk, "name": "gateway", "scopes": ["ingest"], "once": once}
+    form |= {"expires_at_0": "", "expires_at_1": ""}
+
+    first = client.post(page, form).content.decode()
+    again = client.post(page, form, follow=True).content.decode()
+
+    assert "tb_" in first
+    assert "issued already" in again
+    assert AccessToken.objects.filter(name="gateway").count() == 1

@@ -47,12 +47,9 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def forgetful_processes() -> None:
     """What a process remembers of the rows of one test is gone with them."""
-    from accounts import directory
-    from usage.ingest import resolve
-    from usage.pricing import ratecard
+    from tests.factories import forget
 
-    for memory in (directory, resolve, ratecard):
-        memory.forget()
+    forget()
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from typing import Any
 from django.db import connection
 from genai_prices.data import providers
 
-from accounts import tokens
+from accounts import directory, tokens
 from accounts.access import Reach
 from accounts.models import Account, Role, Scope, User, Workspace
+from usage.ingest import resolve
 from usage.ingest.receive import Received, receive
 from usage.models import Price, PricedModel
 from usage.pricing import ratecard
@@ -35,6 +36,12 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
+
+
+def forget() -> None:
+    """What this process remembers of rows, where those are gone."""
+    for memory in (directory, resolve, ratecard):
+        memory.forget()
 
 
 def make_account(slug: str = "acme", *, time_zone: str = "UTC", **more: Any) -> Account:

@@ -21,7 +21,7 @@ from config.demo.traffic import (
     Traffic,
     occurred_at,
 )
-from tests.factories import count, fetch, package_card, reach_of, sums_of, sums_of_log
+from tests.factories import count, fetch, forget, package_card, reach_of, sums_of, sums_of_log
 from usage.ingest.resolve import named
 from usage.models import QuarantinedRow
 from usage.reports.question import Question
@@ -39,6 +39,7 @@ def traffic(*, now=NOW, days=45, requests=5_000):
 class TheDemo(TestCase):
     @classmethod
     def setUpTestData(cls):
+        forget()  # before any fixture of a test does
         cls.seeded = seed.seed(now=NOW, **FEW)
         cls.reach = reach_of(*Workspace.objects.select_related("account"))
 

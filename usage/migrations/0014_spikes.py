@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_books_closed_until"),
-        ("usage", "0011_saved_views"),
+        ("usage", "0013_saved_views"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -67,6 +67,6 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0012_savings")]
+    dependencies = [("usage", "0010_savings")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_books_closed_until"),
-        ("usage", "0013_first_capabilities"),
+        ("usage", "0011_first_capabilities"),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_books_closed_until"),
-        ("usage", "0016_archived_days"),
+        ("usage", "0012_archived_days"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

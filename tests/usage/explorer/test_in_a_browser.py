@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.config.test_pages_in_a_browser import Visitor
 from tests.factories import native, post, small_price_book
 from tests.people import make_people
+from tests.visiting import Visitor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

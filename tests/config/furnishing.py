@@ -24,7 +24,7 @@ def furnish_exports(people: People, now: datetime) -> None:
     RetentionRun.objects.create(started_at=now, mode="keep")
     ArchiveFile.objects.create(
         account=acme, day=date(2026, 1, 1), part=1, key="acme/2026-01-01", start_at=before,
-        end_at=now, workspace_ids=[people.research.pk], rows=1, checksum=1, totals={},
+        end_at=now, workspace_ids=[people.research.pk], rows=1, checksum=1, totals={"cost": "1"},
         sha256="0", size=1, written_at=now, removed_at=now, state="archived",
     )  # fmt: skip
 
@@ -32,7 +32,7 @@ def furnish_exports(people: People, now: datetime) -> None:
 def furnish_insight(people: People, now: datetime) -> None:
     research, before, one = people.research, now - timedelta(hours=1), Decimal(1)
     Saving.objects.create(
-        account=people.acme, workspace=research, kind="caching", key="k", since=before, until=now,
+        account=people.acme, workspace=research, kind="idle_key", key="k", since=before, until=now,
         confidence="low", found_at=now,
     )  # fmt: skip
     SpikeWatch.objects.create(workspace=research)

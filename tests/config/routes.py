@@ -23,6 +23,7 @@ from accounts.models import (
 from tests.config.furnishing import furnish_exports, furnish_insight
 from tests.factories import native, post, small_price_book
 from tests.people import People, make_people
+from usage.models import Anomaly, Repricing, Saving
 
 
 class Route(NamedTuple):
@@ -80,7 +81,6 @@ def furnish() -> People:
 def furnish_budgets(acme: Any, research: Any, now: datetime) -> None:
     from budgets.ledger import open_budget
     from budgets.models import Alert, Budget, Delivery
-    from usage.models import Repricing
 
     budget = open_budget(
         Budget(account=acme, scope="workspace", workspace=research, limit=Decimal(5), name="team"),
@@ -96,7 +96,7 @@ def furnish_budgets(acme: Any, research: Any, now: datetime) -> None:
 
 def argument_of(route: Route, name: str) -> Any:
     """What stands for an argument: of a model's page the row in Acme, else an example."""
-    model = model_of(route.name)
+    model = model_of(route.name) or OF_PAGES.get(route.name.split("_")[0])
     if name in ("object_id", "pk") and model is not None:
         return key_of(model)
     return EXAMPLES[name]() if name in EXAMPLES else "nothing"
@@ -109,6 +109,13 @@ def key_of(model: Any) -> Any:
         found = found.filter(user__username="vera")
     return found.values_list("pk", flat=True).first() or 1
 
+
+# Pages beside those of a model's admin, by how their names begin.
+OF_PAGES: dict[str, type] = {
+    "admin:spike": Anomaly,
+    "admin:repricing": Repricing,
+    "admin:savings": Saving,
+}
 
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "app_label": lambda: "accounts",

@@ -23,7 +23,8 @@ def beats_since(name, moment):
 @pytest.fixture
 def worker(live_worker):
     """A worker that shows life, and its two children."""
-    live_worker.wait_until(lambda: Heartbeat.objects.count() == 2, STARTS_SECONDS)
+    alive = Heartbeat.objects.filter(name__in=[Heartbeat.QUEUE, Heartbeat.TICKS])
+    live_worker.wait_until(lambda: alive.count() == 2, STARTS_SECONDS)
     return psutil.Process(live_worker.leader.pid)
 
 

@@ -7,7 +7,8 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python)
 SOURCES := accounts budgets config exports usage
 FIRST_PART := tests/usage
-SECOND_PART := tests/accounts tests/attacks tests/budgets tests/docs tests/exports
+SECOND_PART := tests/accounts tests/attacks tests/budgets tests/docs tests/exports tests/faults \
+	tests/test_books.py tests/test_whole_way.py
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # Checks read the settings and touch neither a database nor the data directory.

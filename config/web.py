@@ -46,3 +46,5 @@ def prepare_to_fork() -> None:
     get_resolver().url_patterns  # noqa: B018 (reading it imports every view)
     connections.close_all()
     gc.freeze()
+    # A batch is thousands of objects, none of them in a circle: looking for circles is in vain.
+    gc.set_threshold(50_000, 10, 10)

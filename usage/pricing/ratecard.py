@@ -60,6 +60,10 @@ class Line(NamedTuple):
         return self.quantity * self.rate.atto_per_unit
 
 
+class Unpriced(Exception):
+    """No approved price covers the request; `args[0]` says what is missing."""
+
+
 # (account id or None for list prices, service tier) -> meter -> rates, the best first
 Rates = dict[tuple[int | None, str], dict[str, list[Rate]]]
 
@@ -88,6 +92,34 @@ class Tariff(dict[str, tuple[Rate, ...]]):
             for key in self.order:
                 yield from self.rates.get(key, {}).get(name, ())
 
+    def charges(
+        self, quantities: Mapping[str, int], moment: datetime
+    ) -> list[tuple[str, int, Rate]]:
+        """(meter, quantity, rate) of all that one request is charged for.
+
+        Raises Unpriced where any quantity has no price.
+        """
+        context = None
+        found = []
+        for meter, quantity in quantities.items():
+            if not quantity:
+                continue
+            for rate in self[meter]:
+                if rate.from_input_tokens and context is None:
+                    context = sum([q for name, q in quantities.items() if name in CONTEXT_METERS])
+                if rate.fits(context or 0, moment):
+                    found.append((meter, quantity, rate))
+                    break
+            else:
+                if meter not in INSIDE_ANOTHER:
+                    raise Unpriced(f"no price for {meter}")
+        return own_part_of_output(found) if quantities.get("reasoning") else found
+
+    def units(self, quantities: Mapping[str, int], moment: datetime) -> int:
+        """The bill's total in stored units of 1e-10 dollars. Raises Unpriced."""
+        charges = self.charges(quantities, moment)
+        return stored_units(sum([quantity * rate.atto_per_unit for _, quantity, rate in charges]))
+
 
 @dataclass
 class Entry:
@@ -105,10 +137,6 @@ class Entry:
         if found is None:
             found = self.tariffs[key] = Tariff(self.rates, account_id, service_tier)
         return found
-
-
-class Unpriced(Exception):
-    """No approved price covers the request; `args[0]` says what is missing."""
 
 
 @dataclass
@@ -136,46 +164,30 @@ class RateCard:
                         return entry
         return None
 
-    def bill(self, quantities: Mapping[str, int], **about: Any) -> list[Line]:
-        """The lines of one request's bill, for the arguments of `charges`. Raises Unpriced."""
-        return [Line(*charge) for charge in self.charges(quantities, **about)]
+    def tariff(
+        self, *, provider: str | None, model: str, account_id: int, service_tier: str | None
+    ) -> Tariff | None:
+        """The rates of a model, or None where it has none at all."""
+        entry = self.entry(provider, model)
+        if entry is None:
+            return None
+        return entry.tariff(account_id, normal_tier(service_tier) if service_tier else "")
+
+    def bill(
+        self, quantities: Mapping[str, int], *, model: str, moment: datetime, **about: Any
+    ) -> list[Line]:
+        """The lines of one request's bill; `about` is as in `tariff`. Raises Unpriced."""
+        tariff = self.tariff(model=model, **about)
+        if tariff is None:
+            raise Unpriced(f"no price for the model {model}")
+        try:
+            return [Line(*charge) for charge in tariff.charges(quantities, moment)]
+        except Unpriced as error:
+            raise Unpriced(f"{error} of the model {model}") from None
 
     def units(self, quantities: Mapping[str, int], **about: Any) -> int:
         """The bill's total in stored units of 1e-10 dollars. Raises Unpriced."""
-        charges = self.charges(quantities, **about)
-        return stored_units(sum([quantity * rate.atto_per_unit for _, quantity, rate in charges]))
-
-    def charges(
-        self,
-        quantities: Mapping[str, int],
-        *,
-        provider: str | None,
-        model: str,
-        account_id: int,
-        service_tier: str | None,
-        moment: datetime,
-    ) -> list[tuple[str, int, Rate]]:
-        """(meter, quantity, rate) of all that one request is charged for.
-
-        Raises Unpriced where any quantity has no price.
-        """
-        entry = self.entry(provider, model)
-        if entry is None:
-            raise Unpriced(f"no price for the model {model}")
-        tariff = entry.tariff(account_id, normal_tier(service_tier) if service_tier else "")
-        context = sum([q for meter, q in quantities.items() if meter in CONTEXT_METERS])
-        found = []
-        for meter, quantity in quantities.items():
-            if not quantity:
-                continue
-            for rate in tariff[meter]:
-                if rate.fits(context, moment):
-                    found.append((meter, quantity, rate))
-                    break
-            else:
-                if meter not in INSIDE_ANOTHER:
-                    raise Unpriced(f"no price for {meter} of the model {model}")
-        return own_part_of_output(found) if quantities.get("reasoning") else found
+        return total_units(self.bill(quantities, **about))
 
 
 # Charged only where they have a price of their own: otherwise they are in another meter, or free.

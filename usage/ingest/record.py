@@ -4,6 +4,7 @@ What must move with the log (budget counters, holds) hooks in through `on_record
 the same transaction: it is committed with the rows or not at all.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import psycopg
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from usage.ingest import arrays
+from usage.ingest import arrays, copying
 from usage.ingest.resolve import Row
 
 
@@ -138,6 +139,15 @@ def _store(rows: Sequence[Row], account_id: int, received_at: datetime) -> set[i
 
 
 def _insert(rows: Sequence[Row], received_at: datetime) -> set[int]:
+    # What is sent again is mostly sent again whole, from its first row to its last.
+    if len(rows) > FEW and not copying.are_known(rows[0], rows[-1]):
+        with contextlib.suppress(IntegrityError), transaction.atomic():
+            copying.copy(rows, received_at)
+            return set()
+    return _insert_unknown(rows, received_at)
+
+
+def _insert_unknown(rows: Sequence[Row], received_at: datetime) -> set[int]:
     # What a row has past its columns is for the hooks.
     cut = zip(COLUMNS, zip(*rows, strict=True), strict=False)
     values: list[Any] = [encode(column) for (_, _, encode), column in cut]

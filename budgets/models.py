@@ -333,6 +333,13 @@ class Hold(models.Model):
                 condition=Q(state="open"),
                 name="open_holds_by_expiry",
             ),
+            # What was held for a request that is looked at. Not of open holds: those are found by
+            # their constraint, and setting money aside pays for no entry more.
+            models.Index(
+                fields=["workspace", "request_id"],
+                condition=~Q(state="open"),
+                name="ended_holds_by_request",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

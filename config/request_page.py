@@ -1,4 +1,4 @@
-"""What budgets know of one request: those above it, and what is held for it."""
+"""What budgets know of one request: those above it, and what was held for it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db import connection
 from django.http import HttpRequest
 
-from budgets.models import Budget, Hold
+from budgets.models import Budget, BudgetPeriod, Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,14 @@ class BudgetAbove:
     limit: Decimal | None
     start_on: date
     consumed: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOfIt:
+    """Money that was set aside for the request, in which periods of budgets one may see."""
+
+    hold: Hold
+    periods: list[BudgetPeriod]
 
 
 ABOVE = """
@@ -42,14 +50,23 @@ ORDER BY budgets_lock_rank(b.scope), b.name, b.id
 
 
 def policy_of(request: HttpRequest, row: dict[str, Any]) -> dict[str, Any]:
-    """For the request's page: budgets that the reader may see, and the open hold."""
+    """For the request's page: budgets that the reader may see, and the hold asked under its id."""
     visible = admin.site.get_model_admin(Budget).get_queryset(request)
     ids = list(visible.filter(account=row["account_id"]).order_by().values_list("pk", flat=True))
     with connection.cursor() as cursor:
         cursor.execute(ABOVE, {**row, "visible": ids})
         budgets = [BudgetAbove(*found) for found in cursor.fetchall()]
-    # Found by the index of open holds; what is settled was charged to the budgets.
-    held = Hold.objects.filter(
-        workspace=row["workspace_id"], request_id=row["request_id"], state=Hold.State.OPEN
+    return {"budgets": budgets, "hold": hold_of(row, ids)}
+
+
+def hold_of(row: dict[str, Any], budget_ids: list[int]) -> HoldOfIt | None:
+    """The open hold of the request, else the last that ended; each by its own partial index."""
+    asked = Hold.objects.filter(workspace=row["workspace_id"], request_id=row["request_id"])
+    hold = (
+        asked.filter(state=Hold.State.OPEN).first()
+        or asked.exclude(state=Hold.State.OPEN).order_by("-created_at").first()
     )
-    return {"budgets": budgets, "hold": held.first()}
+    if hold is None:
+        return None
+    periods = BudgetPeriod.objects.filter(pk__in=hold.period_ids, budget__in=budget_ids)
+    return HoldOfIt(hold, list(periods.select_related("budget").order_by("budget__name", "pk")))

@@ -40,15 +40,45 @@ def test_it_names_the_budgets_that_count_it_and_what_they_spent(people, client):
     assert page.context["hold"] is None
 
 
-def test_what_is_still_held_for_it_is_told(people, client):
-    ask = {"request_id": "r1", "workspace": "research", "model": "gpt-4o", "input_tokens": 10}
-    client.post("/api/v1/authorize/", ask | {"max_output_tokens": 10},
-                content_type="application/json", headers=bearer(people.acme))  # fmt: skip
-    client.force_login(people.owner)
+@pytest.fixture
+def ask(people, client):
+    """A call that was let go, under the request id of one that is logged."""
 
-    hold = client.get(PAGE).context["hold"]
+    def ask(request_id):
+        asked = {"request_id": request_id, "workspace": "research", "max_cost": "0.25"}
+        answer = client.post("/api/v1/authorize/", asked, content_type="application/json",
+                             headers=bearer(people.acme))  # fmt: skip
+        assert answer.json()["allowed"]
 
-    assert hold is None or hold.request_id == "r1"
+    return ask
+
+
+def test_what_was_held_for_it_is_told_with_the_budgets_that_it_touched(people, client, ask):
+    ask("r2")
+    row = native(request_id="r2", workspace="research", occurred_at=None)
+    post(people.acme, row, now=datetime.now(UTC))
+    client.force_login(people.viewer)
+
+    page = client.get("/admin/requests/one/?id=r2")
+
+    held = page.context["hold"]
+    assert (held.hold.state, held.hold.amount) == ("settled", Decimal("0.25"))
+    assert [period.budget.name for period in held.periods] == ["everything", "research"]
+    assert "$0.25 were held for it" in page.content.decode()
+
+
+def test_of_a_hold_only_budgets_that_one_may_see_are_named(people, client, ask):
+    from tests.factories import make_role
+
+    ask("r2")
+    row = native(request_id="r2", workspace="research", occurred_at=None)
+    post(people.acme, row, now=datetime.now(UTC))
+    make_role(people.newcomer, "viewer", people.acme, people.research)
+    client.force_login(people.newcomer)
+
+    held = client.get("/admin/requests/one/?id=r2").context["hold"]
+
+    assert [period.budget.name for period in held.periods] == ["research"]
 
 
 def test_only_budgets_that_one_may_see_are_named(people, client):

@@ -5,7 +5,7 @@ foreign keys and autocompletes all follow from that. Who holds a role in a works
 is in that workspace; what is account-wide (such as clients) is for account-wide roles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, ClassVar, cast
 
@@ -85,6 +85,8 @@ class ScopedAdmin(ModelAdmin):
     fixed_fields: ClassVar[tuple[str, ...]] = ()
     # Moments that are chosen, and not met, such as when a price begins.
     utc_fields: ClassVar[tuple[str, ...]] = ("valid_from", "valid_to")
+    # Said where the list is empty: what comes here, and how.
+    nothing_yet = ""
     list_per_page = 50
     compressed_fields = True
 
@@ -156,6 +158,25 @@ class ScopedAdmin(ModelAdmin):
             for name in names
         ]
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Moments that nobody edits in the reader's zone, as in lists."""
+        form, zone = context["adminform"], moments.zone_of(reach_of(request))
+        shown = {
+            field.name: moments.column(field, zone)
+            for field in self.opts.fields
+            if isinstance(field, DateTimeField)
+            and field.name in form.readonly_fields
+            and field.name not in self.utc_fields
+        }
+        form.readonly_fields = swapped(form.readonly_fields, shown)
+        form.fieldsets = [
+            (name, {**options, "fields": swapped(options["fields"], shown)})
+            for name, options in form.fieldsets
+        ]
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
         """Not Django's way back to the dashboard: pages and programs are told the same."""
         raise Http404(NOTHING_THERE)
@@ -195,6 +216,14 @@ class ScopedAdmin(ModelAdmin):
         if choices is not None:
             kwargs["queryset"] = choices
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+def swapped(names: Iterable[Any], others: dict[str, Any]) -> list[Any]:
+    """The fields of a form, which may stand in lines of several, with others for some."""
+    return [
+        swapped(name, others) if isinstance(name, list | tuple) else others.get(name, name)
+        for name in names
+    ]
 
 
 class ArchivedFilter(admin.SimpleListFilter):

@@ -48,6 +48,7 @@ class Kept(ScopedAdmin):
 
 @admin.register(Alert)
 class AlertAdmin(Kept):
+    nothing_yet = "An alert appears when a budget reaches one of its thresholds, once a period."
     list_display = (
         "budget", "threshold_shown", "consumed_shown", "limit_shown", "crossed_at", "ledger",
     )  # fmt: skip
@@ -83,6 +84,9 @@ class AlertAdmin(Kept):
 
 @admin.register(Delivery)
 class DeliveryAdmin(Kept):
+    nothing_yet = (
+        "Mails about budgets and spikes appear here as they are sent, with what became of each."
+    )
     list_display = ("about", "recipient", "state_shown", "attempts", "sent_at", "last_error")
     list_select_related = ("alert__period__budget__account", "notice")
     list_filter = ("state",)

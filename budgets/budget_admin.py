@@ -27,6 +27,10 @@ from usage.formatting import UNKNOWN, span
 
 @admin.register(Budget)
 class BudgetAdmin(ArchivableAdmin, ScopedImportExport):
+    nothing_yet = (
+        "A budget limits what an account, workspace, project, member or API key may spend, "
+        "or only tells when it is spent."
+    )
     resource_classes = (BudgetResource,)
     form = BudgetForm
     fixed_fields = ("account", "scope", *SUBJECTS, "period")

@@ -20,6 +20,7 @@ for model in (Failure, OrmQ, Schedule, Success):
 
 @admin.register(Failure)
 class FailureAdmin(ModelAdmin):
+    nothing_yet = "Every task of the last days was done."
     list_display = ("name", "func", "started", "stopped", "attempt_count")
     search_fields = ("name", "func")
     list_per_page = 50

@@ -8,6 +8,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
+from accounts import moments
 from accounts.access import Right
 from accounts.scoped_admin import reach_of, whole_accounts
 from config import home, second_factor_page, throttle
@@ -19,6 +20,7 @@ from usage.query_strings import tidied
 
 class TokenbookAdminSite(UnfoldAdminSite):
     index_title = "Dashboard"
+    empty_value_display = moments.NONE
     login_form = LoginForm
     enable_nav_sidebar = True
 

@@ -61,6 +61,10 @@ class AccessTokenForm(forms.ModelForm):
 class AccessTokenAdmin(ScopedAdmin):
     """Tokens are shown once when they are issued; later they can be narrowed and revoked."""
 
+    nothing_yet = (
+        "Gateways and programs need a token to post requests, ask before calls and read "
+        "reports. Its text is shown once."
+    )
     form = AccessTokenForm
     see_right = Right.MANAGE
     fixed_fields = ("account",)

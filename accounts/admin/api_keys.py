@@ -40,6 +40,9 @@ class ApiKeyForm(forms.ModelForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ClaimableAdmin, ScopedImportExport):
+    nothing_yet = (
+        "A gateway's key appears with the first request made with it. Then say whose it is."
+    )
     form = ApiKeyForm
     resource_classes = (ApiKeyResource,)
     workspace_path = "workspace"

@@ -98,6 +98,7 @@ class AccountForm(forms.ModelForm):
 
 @admin.register(Account)
 class AccountAdmin(ArchivableAdmin):
+    nothing_yet = "Platform staff make accounts, and give their owners a role in them."
     form = AccountForm
     account_path = "pk"
     list_display = ("name", "slug", "time_zone", "archived_at")
@@ -206,6 +207,10 @@ class AccountAdmin(ArchivableAdmin):
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ArchivableAdmin):
+    nothing_yet = (
+        "A workspace is a team or department. Gateways name it in each request; one that is "
+        "new makes itself on its first request."
+    )
     workspace_path = "pk"
     fixed_fields = ("account", "slug")
     list_display = ("name", "slug", "account", "retention_days", "enforce_hard_limits")
@@ -225,6 +230,10 @@ class WorkspaceAdmin(ArchivableAdmin):
 
 @admin.register(Client)
 class ClientAdmin(ArchivableAdmin, ScopedImportExport):
+    nothing_yet = (
+        "Clients are whom the costs of projects are passed on to. Add them here or from a "
+        "file, then choose them in projects."
+    )
     edit_right = Right.EDIT_PRICES_AND_CLIENTS
     resource_classes = (ClientResource,)
     fixed_fields = ("account",)
@@ -242,6 +251,10 @@ class ClientAdmin(ArchivableAdmin, ScopedImportExport):
 
 @admin.register(Member)
 class MemberAdmin(ArchivableAdmin, ScopedImportExport):
+    nothing_yet = (
+        "Members appear with the first request that names them. They may be added before, "
+        "also from a file."
+    )
     resource_classes = (MemberResource,)
     fixed_fields = ("account",)
     list_display = ("__str__", "identifier", "kind", "account", "archived_at")
@@ -282,6 +295,10 @@ class ProjectForm(forms.ModelForm):
 
 @admin.register(Project)
 class ProjectAdmin(MergeableAdmin, ScopedImportExport):
+    nothing_yet = (
+        "A project appears with the first request that carries its tag. It may be added "
+        "before, also from a file."
+    )
     form = ProjectForm
     resource_classes = (ProjectResource,)
     workspace_path = "workspace"

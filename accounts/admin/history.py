@@ -156,9 +156,11 @@ class ClaimableAdmin(MovesHistory):
 class ReattributionAdmin(ScopedAdmin):
     """What was moved, by whom; nobody edits it."""
 
+    nothing_yet = (
+        "A move begins on the page of a project (merge) or of an API key (give to a member)."
+    )
     workspace_path = "workspace"
     list_display = ("__str__", "workspace", "requested_at", "requested_by", "state", "requests")
-    list_display_links = None
     list_select_related = (
         *("workspace", "requested_by", "from_project", "to_project"),
         *("api_key", "from_member", "to_member"),

@@ -80,6 +80,9 @@ class RoleForm(forms.ModelForm):
 class RoleAdmin(ScopedAdmin):
     """Owners say who may do what; only they have every right that they could give away."""
 
+    nothing_yet = (
+        "A role says what somebody may see and do in an account or in one workspace of it."
+    )
     form = RoleForm
     fixed_fields = ("user", "account", "workspace")
     fieldsets = (

@@ -44,6 +44,9 @@ class ReadOnly:
 class ArchiveFileAdmin(ReadOnly, ScopedAdmin):
     """Days whose single requests are in files, for those who keep the books."""
 
+    nothing_yet = (
+        "Days appear here when single requests pass their retention and an archive is set up."
+    )
     see_right = Right.EDIT_PRICES_AND_CLIENTS
     list_before_template = "exports/archive_state.html"
     list_display = (
@@ -109,6 +112,7 @@ def last_run() -> RetentionRun | None:
 class RetentionRunAdmin(ReadOnly, ModelAdmin):
     """For platform staff: what each run did, and what stopped it."""
 
+    nothing_yet = "Retention runs every night; its first run is told here."
     list_display = (
         *("started_at", "took", "archived", "removed", "partitions_dropped", "days_waiting"),
         "outcome",

@@ -107,6 +107,7 @@ class ExportForm(forms.ModelForm):
 class ExportAdmin(ScopedAdmin):
     """Only what the caller may see every row of."""
 
+    nothing_yet = "An export is a file of any size, made in the background and kept for some days."
     form = ExportForm
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
@@ -216,29 +217,29 @@ class ExportAdmin(ScopedAdmin):
 
     @display(description="rows")
     def rows_shown(self, export: Export) -> str:
-        return formatting.count(export.rows) if export.rows or not export.is_at_work else "–"
+        return formatting.count(export.rows) if export.rows or not export.is_at_work else "—"
 
     @display(description="size", ordering="size")
     def size_shown(self, export: Export) -> str:
-        return filesizeformat(export.size) if export.size else "–"
+        return filesizeformat(export.size) if export.size else "—"
 
     @display(description="file")
     def fetch(self, export: Export) -> str:
         if export.state != Export.State.DONE:
-            return "–"
+            return "—"
         link = reverse("admin:exports_export_fetch", args=[export.pk])
         return format_html('<a class="tb-button" href="{}" download>Download</a>', link)
 
     @display(description="parameters")
     def question_shown(self, export: Export) -> str:
         pairs = [f"{name}={','.join(values)}" for name, values in export.parameters.items()]
-        return " ".join(pairs) or "–"
+        return " ".join(pairs) or "—"
 
     @display(description="totals")
     def totals_shown(self, export: Export) -> str:
         totals = (export.manifest or {}).get("totals", {})
-        return ", ".join(f"{name} {value}" for name, value in totals.items()) or "–"
+        return ", ".join(f"{name} {value}" for name, value in totals.items()) or "—"
 
     @display(description="SHA-256")
     def checksum(self, export: Export) -> str:
-        return (export.manifest or {}).get("sha256", "–")
+        return (export.manifest or {}).get("sha256", "—")

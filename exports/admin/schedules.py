@@ -63,6 +63,7 @@ class DestinationForm(forms.ModelForm):
 class DestinationAdmin(ScopedAdmin):
     """For those who may export the whole account."""
 
+    nothing_yet = "A destination is a folder or bucket that scheduled files are sent to."
     form = DestinationForm
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
@@ -140,6 +141,10 @@ class ScheduleForm(forms.ModelForm):
 
 @admin.register(ExportSchedule)
 class ExportScheduleAdmin(ScopedAdmin):
+    nothing_yet = (
+        "A schedule sends the same file again and again, such as each month's usage. It "
+        "needs a destination first."
+    )
     form = ScheduleForm
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
@@ -182,7 +187,7 @@ class ExportScheduleAdmin(ScopedAdmin):
 
     @display(description="last file")
     def last_file(self, schedule: Any) -> str:
-        return schedule.last_name or "–"
+        return schedule.last_name or "—"
 
     @display(description="state", label=LABELS)
     def last_label(self, schedule: Any) -> str:
@@ -199,6 +204,7 @@ def label_of(state: str, error: str) -> str:
 class SentFileAdmin(ReadOnly, ScopedAdmin):
     """Every period that is over: sent, waiting, or why not."""
 
+    nothing_yet = "Files that schedules send appear here, with what became of each."
     account_path = "schedule__account"
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
@@ -226,8 +232,8 @@ class SentFileAdmin(ReadOnly, ScopedAdmin):
 
     @display(description="rows")
     def rows(self, file: SentFile) -> str:
-        return formatting.count(file.manifest["rows"]) if file.manifest else "–"
+        return formatting.count(file.manifest["rows"]) if file.manifest else "—"
 
     @display(description="SHA-256")
     def checksum(self, file: SentFile) -> str:
-        return file.manifest["sha256"] if file.manifest else "–"
+        return file.manifest["sha256"] if file.manifest else "—"

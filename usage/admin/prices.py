@@ -30,13 +30,21 @@ from usage.resources import PricedModelResource, PriceResource
 class PricedModelAdmin(ScopedAdmin, ScopedImportExport):
     """The models of the price book, kept by platform staff and read by everybody."""
 
+    nothing_yet = (
+        "Models with their prices come from the installed list (Prices, import list prices), "
+        "from a file, or one by one."
+    )
     edit_right = None
     resource_classes = (PricedModelResource,)
-    list_display = ("name", "provider", "context_window")
+    list_display = ("name", "provider", "context")
     list_filter = ("provider",)
     search_fields = ("name", "provider")
     fields = ("provider", "name", "pattern", "further_names", "context_window")
     formfield_overrides = {ArrayField: {"widget": ArrayWidget}}
+
+    @display(description="context window", ordering="context_window")
+    def context(self, model: Any) -> str:
+        return formatting.count(model.context_window)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -61,6 +69,10 @@ class PriceForm(forms.ModelForm):
 class PriceAdmin(ScopedAdmin, ScopedImportExport):
     """Dated prices. Drafts may be edited; approved prices count, and can only be ended."""
 
+    nothing_yet = (
+        "Prices come from the installed list, from a file, or one by one, and count once "
+        "they are approved."
+    )
     form = PriceForm
     resource_classes = (PriceResource,)
     edit_right = Right.EDIT_PRICES_AND_CLIENTS

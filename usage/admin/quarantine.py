@@ -35,6 +35,10 @@ class QuarantinedRowForm(forms.ModelForm):
 class QuarantinedRowAdmin(ScopedAdmin):
     """Rows that could not be recorded, with the reason: corrected and sent again, or discarded."""
 
+    nothing_yet = (
+        "Rows that cannot be recorded are kept here with the reason, to be corrected or "
+        "discarded. None waits."
+    )
     form = QuarantinedRowForm
     list_display = ("__str__", "reason", "source", "account", "received_at", "times_sent", "label")
     list_select_related = ("account",)

@@ -28,6 +28,10 @@ RIGHT = Right.EDIT_PRICES_AND_CLIENTS
 class RepricingAdmin(ScopedAdmin):
     """Whoever keeps an account's prices re-prices its requests, and sees who else did."""
 
+    nothing_yet = (
+        "Requests are priced when they arrive. When a price is approved later or changes, "
+        "re-price the days that it concerns: a preview comes first."
+    )
     see_right = edit_right = RIGHT
     list_display = (
         *("__str__", "days", "which", "state_label", "changed", "difference"),

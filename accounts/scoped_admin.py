@@ -5,13 +5,22 @@ foreign keys and autocompletes all follow from that. Who holds a role in a works
 is in that workspace; what is account-wide (such as clients) is for account-wide roles.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import DateTimeField, ForeignKey, ManyToManyField, Model, Q, QuerySet
+from django.db.models import (
+    DateTimeField,
+    DecimalField,
+    ForeignKey,
+    ManyToManyField,
+    Model,
+    Q,
+    QuerySet,
+)
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -47,6 +56,11 @@ def whole_accounts(request: HttpRequest, right: Right = Right.SEE) -> list[int]:
         for role in roles_of(request)
         if role.workspace_id is None and right in RIGHTS_BY_ROLE[role.name]
     ]
+
+
+def reaches_some_place(request: HttpRequest, right: Right) -> bool:
+    """A workspace, or an account that has none yet: somebody has to make the first."""
+    return bool(reach_of(request, right).workspaces or whole_accounts(request, right))
 
 
 def roles_of(request: HttpRequest) -> list[Role]:
@@ -97,7 +111,7 @@ class ScopedAdmin(ModelAdmin):
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
         if self.workspace_path:
-            return bool(reach_of(request, right).workspaces)
+            return reaches_some_place(request, right)
         return bool(whole_accounts(request, right))
 
     def reachable(self, request: HttpRequest, right: Right) -> QuerySet[Any]:
@@ -161,15 +175,15 @@ class ScopedAdmin(ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Moments that nobody edits in the reader's zone, as in lists."""
+        """What nobody edits as lists show it: moments in the reader's zone, money as money."""
         form, zone = context["adminform"], moments.zone_of(reach_of(request))
-        shown = {
-            field.name: moments.column(field, zone)
-            for field in self.opts.fields
-            if isinstance(field, DateTimeField)
-            and field.name in form.readonly_fields
-            and field.name not in self.utc_fields
-        }
+        shown: dict[str, Any] = {}
+        for field in self.opts.fields:
+            if isinstance(field, DecimalField):
+                shown[field.name] = dollars(field)
+            elif isinstance(field, DateTimeField) and field.name not in self.utc_fields:
+                shown[field.name] = moments.column(field, zone)
+        shown = {name: shown[name] for name in shown.keys() & set(form.readonly_fields)}
         form.readonly_fields = swapped(form.readonly_fields, shown)
         form.fieldsets = [
             (name, {**options, "fields": swapped(options["fields"], shown)})
@@ -201,6 +215,14 @@ class ScopedAdmin(ModelAdmin):
             return None
         return related.reachable(request, self.edit_right or self.see_right)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Who chooses a moment is told in which zone."""
+        found = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if found is not None and isinstance(db_field, DateTimeField):
+            zone = timezone.get_current_timezone_name()
+            found.help_text = f"{found.help_text} In {zone}.".strip()
+        return found
+
     def formfield_for_foreignkey(
         self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField | None:
@@ -224,6 +246,21 @@ def swapped(names: Iterable[Any], others: dict[str, Any]) -> list[Any]:
         swapped(name, others) if isinstance(name, list | tuple) else others.get(name, name)
         for name in names
     ]
+
+
+def dollars(field: DecimalField) -> Callable[[Any], str]:
+    """What shows a field of a row to its last digit that is not zero, and cents at least."""
+
+    def shown(row: Any) -> str:
+        value: Decimal | None = getattr(row, field.attname)
+        if value is None:
+            return moments.NONE
+        whole, _, decimals = f"{value:f}".partition(".")
+        return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+
+    shown.short_description = field.verbose_name  # type: ignore[attr-defined]
+    shown.__name__ = field.name
+    return shown
 
 
 class ArchivedFilter(admin.SimpleListFilter):

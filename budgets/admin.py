@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from accounts.access import Right
-from accounts.scoped_admin import ScopedAdmin, reach_of, whole_accounts
+from accounts.scoped_admin import ScopedAdmin, reach_of, reaches_some_place, whole_accounts
 from budgets import delivery
 from budgets.budget_admin import BudgetAdmin  # noqa: F401 (registers itself)
 from budgets.models import Alert, Delivery
@@ -43,7 +43,7 @@ class Kept(ScopedAdmin):
         return False
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
-        return bool(reach_of(request, right).workspaces or whole_accounts(request, right))
+        return reaches_some_place(request, right)
 
 
 @admin.register(Alert)

@@ -14,7 +14,11 @@ from unfold.decorators import display
 
 from accounts.access import Right
 from accounts.admin.configuration import ScopedImportExport
-from accounts.scoped_admin import ArchivableAdmin, ByAccount, reach_of, whole_accounts
+from accounts.scoped_admin import (
+    ArchivableAdmin,
+    ByAccount,
+    reaches_some_place,
+)
 from budgets import bars, changes, ledger, page
 from budgets.budget_form import SUBJECTS, BudgetForm, fieldsets, problem_of
 from budgets.models import Budget
@@ -51,7 +55,7 @@ class BudgetAdmin(ArchivableAdmin, ScopedImportExport):
         return budgets_within(request, right)
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
-        return bool(reach_of(request, right).workspaces or whole_accounts(request, right))
+        return reaches_some_place(request, right)
 
     def reachable(self, request: HttpRequest, right: Right) -> QuerySet[Budget]:
         budgets = Budget.objects.with_figures(now=timezone.now())

@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import AccessToken, Account, ApiKey, Member, Project, Workspace
+from usage import formatting
 from usage.pricing import patterns
 from usage.pricing.meters import METERS
 from usage.pricing.names import provider_key
@@ -247,7 +248,9 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.priced_model} {self.meter}: {self.unit_price.normalize():f}/{self.per:,}"
+        price = formatting.exact_money(self.unit_price)
+        unit = "each" if self.per == 1 else f"per {self.get_per_display()}"
+        return f"{self.priced_model} {self.meter}: {price} {unit}"
 
     def clean(self) -> None:
         if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from accounts.access import Reach, Right
 from accounts.errors import ApiError
 from accounts.models import Account
-from accounts.scoped_admin import ByAccount, ScopedAdmin, reach_of
+from accounts.scoped_admin import ByAccount, ScopedAdmin, reach_of, reaches_some_place
 from exports import jobs
 from exports.catalogue import DATASETS
 from exports.job_views import file_of
@@ -132,7 +132,7 @@ class ExportAdmin(ScopedAdmin):
         return Export.objects.seen_by(reach.account_ids, reach.workspace_ids)
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
-        return bool(reach_of(request, right).workspaces)
+        return reaches_some_place(request, right)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

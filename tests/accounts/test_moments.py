@@ -41,3 +41,9 @@ def test_whose_accounts_are_in_several_zones_is_told_utc(people, token, client):
     page = client.get(f"/admin/accounts/accesstoken/{token.pk}/change/").content.decode()
 
     assert ">2026-11-20 22:30</time>" in page
+
+
+def test_who_chooses_a_moment_is_told_in_which_zone(people, client):
+    client.force_login(people.owner)
+
+    assert "In UTC." in client.get("/admin/accounts/accesstoken/add/").content.decode()

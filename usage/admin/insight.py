@@ -10,7 +10,13 @@ from unfold.contrib.forms.widgets import ArrayWidget
 from unfold.decorators import display
 
 from accounts.access import Right
-from accounts.scoped_admin import ByAccount, ByWorkspace, ScopedAdmin, reach_of
+from accounts.scoped_admin import (
+    ByAccount,
+    ByWorkspace,
+    ScopedAdmin,
+    is_platform,
+    reaches_some_place,
+)
 from usage import formatting
 from usage.availability_models import OutageWatch, ProviderCheck
 from usage.insight_models import ModelCapability
@@ -39,7 +45,7 @@ class ModelCapabilityAdmin(ScopedAdmin):
         return Q()
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
-        return request.user.is_superuser or bool(reach_of(request, right).workspaces)
+        return is_platform(request) or reaches_some_place(request, right)
 
 
 @admin.register(SpikeWatch)

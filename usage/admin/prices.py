@@ -17,7 +17,12 @@ from unfold.decorators import action, display
 from accounts import versions
 from accounts.access import Right
 from accounts.admin.configuration import ScopedImportExport
-from accounts.scoped_admin import ScopedAdmin, reach_of, whole_accounts
+from accounts.scoped_admin import (
+    ScopedAdmin,
+    is_platform,
+    reaches_some_place,
+    whole_accounts,
+)
 from usage import formatting
 from usage.admin.decisions import approve, discard, end
 from usage.models import Price, PricedModel
@@ -54,7 +59,7 @@ class PricedModelAdmin(ScopedAdmin, ScopedImportExport):
         return Q()
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
-        return request.user.is_superuser or bool(reach_of(request, right).workspaces)
+        return is_platform(request) or reaches_some_place(request, right)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # single requests are billed by it; its prices end instead
@@ -114,7 +119,7 @@ class PriceAdmin(ScopedAdmin, ScopedImportExport):
 
     def reaches_any(self, request: HttpRequest, right: Right) -> bool:
         if right is Right.SEE:
-            return request.user.is_superuser or bool(reach_of(request).workspaces)
+            return is_platform(request) or reaches_some_place(request, right)
         return super().reaches_any(request, right)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

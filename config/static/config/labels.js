@@ -24,11 +24,25 @@
     });
   };
 
+  // What is scrolled sideways is reached by the keyboard too, and says what it is.
+  const reachScrolled = () => {
+    document.querySelectorAll(".tb-scroll:not([tabindex])").forEach((region) => {
+      const title = region.closest("section, .tb-card")?.querySelector("h2, h3");
+      region.tabIndex = 0;
+      region.setAttribute("role", "region");
+      region.setAttribute("aria-label", title?.textContent.trim() || document.title);
+    });
+  };
+
   // Widgets are made when the page is ready, and again when a form gets more rows.
   document.addEventListener("DOMContentLoaded", () => {
     makeItems();
-    nameSearchFields();
-    new MutationObserver(nameSearchFields).observe(document.body, {
+    const nameAll = () => {
+      nameSearchFields();
+      reachScrolled();
+    };
+    nameAll();
+    new MutationObserver(nameAll).observe(document.body, {
       childList: true,
       subtree: true,
     });

@@ -1,9 +1,10 @@
 """May this call go? The decision, and the money held for it until the request is logged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,7 @@ from accounts.access import narrowed_to
 from accounts.models import AccessToken
 from budgets.models import Hold
 from usage.coalescing import Coalescer
+from usage.ingest import arrays
 from usage.ingest.resolve import Owner, Resolver, ceiling_units, named, resolver
 from usage.ingest.schema import MOST_DOLLARS, LabelledRequest, Name, RowError, Tokens, decode_with
 from usage.pricing.ratecard import Unpriced, dollars, total_units
@@ -51,16 +53,6 @@ class Prepared:
     amount: Decimal
     # Whether the caller's token reaches but some workspaces: what is above those is not told.
     is_narrowed: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "workspace_id": self.owner.workspace_id,
-            "project_id": self.owner.project_id,
-            "member_id": self.owner.member_id,
-            "api_key_id": self.owner.api_key_id,
-            "request_id": self.ask.request_id,
-            "amount": self.amount,
-        }
 
 
 def decode(raw: bytes | msgspec.Raw) -> Ask:
@@ -146,21 +138,61 @@ def refused_key(one: Prepared) -> dict[str, Any]:
     }
 
 
+DECIDE = """
+SELECT budgets_decide(%s, %s::integer[], %s::integer[], %s::integer[], %s::integer[],
+    %s::integer[], %s::text[], %s::numeric[], %s, make_interval(secs => %s))
+"""
+
+
 def decide_together(
     account_id: int, calls: Sequence[tuple[Sequence[Prepared], datetime]]
 ) -> list[list[dict[str, Any]]]:
     """The answers to several calls of one account, decided in one round trip and one commit."""
-    asks = msgspec.json.encode([one.as_dict() for prepared, _ in calls for one in prepared])
+    now = calls[-1][1]
+    asked = [one for prepared, _ in calls for one in prepared]
+    runs = [decide_run(account_id, run, now) for run in distinct_runs(asked)]
+    decided = chain.from_iterable(runs)
+    return [list(islice(decided, len(prepared))) for prepared, _ in calls]
+
+
+def distinct_runs(asked: Sequence[Prepared]) -> Iterator[list[Prepared]]:
+    """Cut where a request is asked for once more: by then its first answer must be there."""
+    run: list[Prepared] = []
+    seen: set[tuple[int, str]] = set()
+    for one in asked:
+        key = (one.owner.workspace_id, one.ask.request_id)
+        if key in seen:
+            yield run
+            run, seen = [], set()
+        run.append(one)
+        seen.add(key)
+    yield run
+
+
+def decide_run(account_id: int, asked: Sequence[Prepared], now: datetime) -> list[dict[str, Any]]:
+    places: dict[Owner, int] = {}
+    owners = [places.setdefault(one.owner, len(places) + 1) for one in asked]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT budgets_authorize(%s, %s::jsonb, %s, make_interval(secs => %s))::text",
-            [account_id, asks.decode(), calls[-1][1], settings.HOLD_TTL_SECONDS],
+            DECIDE,
+            [
+                account_id,
+                arrays.numbers(owner.workspace_id for owner in places),
+                arrays.numbers(owner.project_id for owner in places),
+                arrays.numbers(owner.member_id for owner in places),
+                arrays.numbers(owner.api_key_id for owner in places),
+                arrays.numbers(owners),
+                arrays.texts(one.ask.request_id for one in asked),
+                arrays.numbers(one.amount for one in asked),  # type: ignore[misc]
+                now,
+                settings.HOLD_TTL_SECONDS,
+            ],
         )
         answer = ANSWER.decode(cursor.fetchone()[0])
-    decisions = iter(answer.decisions)
+    held = iter(answer.held)
     return [
-        [as_answer(one, next(decisions), answer.counters) for one in prepared]
-        for prepared, _ in calls
+        as_answer(one, answer.decision(number, owner, held), answer.counters)
+        for number, (one, owner) in enumerate(zip(asked, owners, strict=True))
     ]
 
 
@@ -176,7 +208,7 @@ decide: Coalescer[int, tuple[Sequence[Prepared], datetime], list[dict[str, Any]]
 WIDER_THAN_WORKSPACES = frozenset({"account", "member"})
 
 
-class Counter(msgspec.Struct):
+class Counter(msgspec.Struct, array_like=True):
     budget_id: int
     name: str
     scope: str
@@ -184,10 +216,9 @@ class Counter(msgspec.Struct):
     spent: Decimal
     estimated: Decimal
     consumed: Decimal
-    start_on: str
     resets_at: str | None
     hard: bool
-    limit: Decimal | None = None
+    limit: Decimal | None
     shown: dict[str, Any] | None = None
 
     def standing(self, held: Decimal) -> dict[str, Any]:
@@ -214,20 +245,40 @@ class Counter(msgspec.Struct):
         return max(self.limit - self.consumed - held, Decimal(0))
 
 
-class Decision(msgspec.Struct):
-    places: list[int]
-    held: list[Decimal] | None
-    hold_id: str | None
-    expires_at: str
-    refused_by: int | None
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`places` are those of the counters above the ask, from 1; `held` what each holds after it."""
 
-    def held_at(self, place: int) -> Decimal:
-        return self.held[place - 1] if self.held else Decimal(0)
+    places: list[int]
+    held: list[Decimal]
+    hold_id: str | None
+    ends_at: str
+    refused_by: int | None
 
 
 class Answer(msgspec.Struct):
+    """As `budgets_decide()` gives it."""
+
     counters: list[Counter]
-    decisions: list[Decision]
+    places: list[int]
+    firsts: list[int]
+    lasts: list[int]
+    refused_by: list[int | None]
+    holds: list[str | None]
+    held: list[Decimal]
+    ends_at: str
+    endings: list[str | None]
+
+    def decision(self, number: int, owner: int, held: Iterator[Decimal]) -> Decision:
+        """The ask's; `held` goes on from one ask to the next."""
+        places = self.places[self.firsts[owner - 1] - 1 : self.lasts[owner - 1]]
+        return Decision(
+            places,
+            list(islice(held, len(places))),
+            self.holds[number],
+            self.endings[number] or self.ends_at,
+            self.refused_by[number],
+        )
 
 
 ANSWER = msgspec.json.Decoder(Answer)
@@ -236,8 +287,8 @@ ANSWER = msgspec.json.Decoder(Answer)
 def as_answer(one: Prepared, decision: Decision, counters: list[Counter]) -> dict[str, Any]:
     allowed = decision.refused_by is None
     budgets = [
-        counters[place - 1].standing(decision.held_at(place))
-        for place in decision.places
+        counters[place - 1].standing(held)
+        for place, held in zip(decision.places, decision.held, strict=True)
         if not (one.is_narrowed and counters[place - 1].scope in WIDER_THAN_WORKSPACES)
     ]
     return {
@@ -245,7 +296,7 @@ def as_answer(one: Prepared, decision: Decision, counters: list[Counter]) -> dic
         "allowed": allowed,
         "reason": reason(one, decision, counters),
         "hold_id": decision.hold_id,
-        "expires_at": utc(decision.expires_at) if decision.hold_id else None,
+        "expires_at": utc(decision.ends_at) if decision.hold_id else None,
         "budgets": budgets,
     }
 
@@ -253,7 +304,8 @@ def as_answer(one: Prepared, decision: Decision, counters: list[Counter]) -> dic
 def reason(one: Prepared, decision: Decision, counters: list[Counter]) -> str:
     if decision.refused_by is not None:
         counter = counters[decision.refused_by - 1]
-        return refusal(one, counter, counter.left(decision.held_at(decision.refused_by)))
+        held = decision.held[decision.places.index(decision.refused_by)]
+        return refusal(one, counter, counter.left(held))
     within = "Within every budget." if decision.places else "No budget applies."
     if decision.hold_id is None:
         return f"{within} The request is logged already, so that nothing is held."

@@ -307,10 +307,12 @@ class Hold(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     # No index on either alone: planned while there were few holds, a decision would read by it all
-    # holds of an account or workspace.
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
+    # holds of an account or workspace. No constraint: to check both took longer than to store it.
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     workspace = models.ForeignKey(
-        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )
     # What else it was asked for, so that a budget opened meanwhile finds the holds under it.
     project_id = models.IntegerField(null=True)

@@ -23,10 +23,7 @@ METRICS = (
     "total_tokens",
     "input_tokens",
     "cache_read_tokens",
-    "latency_ms_p95",
 )
-# Durations are counted by day.
-HOURLY_METRICS = tuple(name for name in METRICS if name != "latency_ms_p95")
 WEEK = timedelta(7)
 LOOKED_BACK = timedelta(28)
 # Fewer whole days say too little of the days to come.
@@ -53,6 +50,16 @@ def question(view: View) -> Question:
     first = date.fromordinal(max(1, min(firsts).toordinal() - WEEK.days))
     last = max(view.period.end, today + timedelta(1))
     return Question(view.reach, first, last, granularity="day", metrics=METRICS)
+
+
+def speeds_question(view: View) -> Question:
+    """Durations apart, of the days that are drawn only: of each there are many counts."""
+    return view.question(metrics=("latency_ms_p95",), granularity="day")
+
+
+def with_speeds(days: Report, speeds: Report | None) -> list[Row]:
+    by_day = {row["day"]: row for row in speeds.rows} if speeds else {}
+    return [row | by_day.get(row["day"], {}) for row in days.rows]
 
 
 def began_before(report: Report, day: date) -> bool:
@@ -89,7 +96,7 @@ def days_between(start: Any, end: Any) -> Iterable[date]:
 
 def summed(rows: list[Row]) -> Row:
     """Percentiles are left out: they do not add up."""
-    return {name: sum(row[name] or 0 for row in rows) for name in HOURLY_METRICS}
+    return {name: sum(row[name] or 0 for row in rows) for name in METRICS}
 
 
 def of(name: str) -> Callable[[Row], Decimal | None]:

@@ -5,7 +5,7 @@ in two round trips, because the second asks about those whom the first found at 
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -66,7 +66,7 @@ def figures(
 ) -> dict[str, Any]:
     budgets = standings(view.reach, now=view.now)
     answers = asked(view)
-    totals = answers.models.totals
+    totals = answers.providers.totals
     there_is_any = bool(totals["requests"])
     return {
         "tiles": answers.tiles(view),
@@ -99,10 +99,9 @@ def figures(
 class Answers:
     """The reports that the dashboard is made of; `tops` and `before` by dimension."""
 
-    models: Report
-    models_before: Report
     unpriced: Report
     days: Report
+    speeds: Report | None
     hours: Report | None
     tops: dict[str, Report]
     before: dict[str, Report]
@@ -116,12 +115,13 @@ class Answers:
 
     def tiles(self, view: View) -> list[tiles.Tile]:
         grain = "hour" if self.hours else view.period.granularity
+        rows = self.hours.rows if self.hours else daily.with_speeds(self.days, self.speeds)
         return tiles.tiles(
             view,
-            self.models.totals,
-            self.models_before.totals,
+            self.providers.totals,
+            self.providers_before.totals,
             self.incomparable,
-            lines=daily.lines(view, (self.hours or self.days).rows, grain),
+            lines=daily.lines(view, rows, grain),
             projection=daily.projection(view, self.days.rows),
             days=self.days.rows,
         )
@@ -136,19 +136,18 @@ class Answers:
 
 
 def asked(view: View) -> Answers:
-    models = view.question(metrics=tiles.METRICS, group_by=("model",), limit=tops.SHOWN)
     first: dict[str, Question] = {
-        "models_before": view.before(replace(models, group_by=(), limit=None)),
         "unpriced": attention.unpriced_question(view),
         "days": daily.question(view),
         "providers": providers.question(view),
         "providers_before": providers.question_before(view),
         "every": spend_chart.totals_question(view),
-        "model": models,
-        **{name: tops.question(view, name) for name in {*tops.DIMENSIONS[1:], view.by} - {"model"}},
+        **{name: tops.question(view, name) for name in {*tops.DIMENSIONS, view.by}},
     }
     if view.period.granularity == "hour":
-        first["hours"] = view.question(metrics=daily.HOURLY_METRICS, granularity="hour")
+        first["hours"] = view.question(metrics=daily.METRICS, granularity="hour")
+    elif view.period.granularity == "day":
+        first["speeds"] = daily.speeds_question(view)
     found = together(first)
     second = {
         "series": spend_chart.series_question(view, found[view.by]),
@@ -156,10 +155,9 @@ def asked(view: View) -> Answers:
     }
     then = together(second)
     return Answers(
-        models=found["model"],
-        models_before=found["models_before"],
         unpriced=found["unpriced"],
         days=found["days"],
+        speeds=found.get("speeds"),
         hours=found.get("hours"),
         tops=found,
         before=then,
@@ -169,7 +167,7 @@ def asked(view: View) -> Answers:
         series=then["series"],
         every=found["every"],
         known=known_by_name(found, {*tops.DIMENSIONS, view.by}, view),
-        incomparable=why_incomparable(view, found["models_before"], found["days"]),
+        incomparable=why_incomparable(view, found["providers_before"], found["days"]),
     )
 
 

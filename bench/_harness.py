@@ -11,13 +11,15 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.management import call_command
+from django.db import connection
 
 from accounts import tokens
 from accounts.models import Account, Scope, Workspace
@@ -29,15 +31,18 @@ from usage.pricing.catalogue import import_catalogue
 
 
 @contextlib.contextmanager
-def database() -> Iterator[None]:
-    """An empty, migrated, durable database with the price book."""
-    embedded.start(POSTGRES_DIR)
+def database(directory: Path = POSTGRES_DIR) -> Iterator[None]:
+    """A migrated, durable database with the price book: empty, or as it was left there."""
+    embedded.start(directory)
+    connection.settings_dict["HOST"] = embedded.connection(directory)["HOST"]
     try:
         call_command("migrate", verbosity=0)
-        import_catalogue(status=Price.Status.APPROVED, now=datetime.now(UTC))
+        if not Price.objects.exists():
+            import_catalogue(status=Price.Status.APPROVED, now=datetime.now(UTC))
         yield
     finally:
-        embedded.stop(POSTGRES_DIR)
+        connection.close()
+        embedded.stop(directory)
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,8 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a Markdown table."""
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a Markdown table, each row as it comes."""
     print(f"| {' | '.join(header)} |")
     print(f"|{'---|' * len(header)}")
     for row in rows:

@@ -66,9 +66,8 @@ def edges_of(
     return max(start, asked.start), min(end, asked.end)
 
 
-def next_dimension(exploration: Exploration, changes: Changes) -> str | None:
-    """What to ask by once these filters are added; None where it is time for the requests."""
-    parameters = changed(exploration.parameters(), changes)
+def next_dimension(exploration: Exploration, parameters: Values) -> str | None:
+    """What to ask by with these filters; None where it is time for the requests."""
     return next(
         (
             name
@@ -84,7 +83,8 @@ def next_dimension(exploration: Exploration, changes: Changes) -> str | None:
 def deeper(exploration: Exploration, changes: Changes, axes: Iterable[str]) -> str:
     """Where a click on a figure leads that only these parameters leave, of values on these axes."""
     axes = list(axes)
-    dimension = next_dimension(exploration, changes)
+    parameters = exploration.parameters()
+    dimension = next_dimension(exploration, changed(parameters, changes))
     in_moments = any(axis in buckets.STEPS for axis in axes)
     if dimension is None or in_moments:
         return requests_url(exploration, changes)
@@ -96,7 +96,7 @@ def deeper(exploration: Exploration, changes: Changes, axes: Iterable[str]) -> s
         "granularity": exploration.grain if keeps_time else None,
         **dict.fromkeys(("order", "by", "limit", "chart")),
     }
-    return f"?{exploration.query(**changes)}"
+    return f"?{query_string(changed(parameters, changes))}"
 
 
 def steps(exploration: Exploration) -> list[dict[str, Any]]:

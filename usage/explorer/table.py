@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from usage.explorer import words
 from usage.explorer.cells import Cell, Cells, cell_link
@@ -24,9 +26,29 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """What a row is called under one axis; `detail` is its key, where that is another word."""
+
+    text: str
+    detail: str = ""
+    link: str | None = None
+
+    @property
+    def html(self) -> SafeString:
+        """The table's cell, as those of figures: there are as many as rows and axes."""
+        text: str = escape(self.text)
+        title = f"{text} ({escape(self.detail)})" if self.detail else text
+        shown = f'<a href="{escape(self.link)}">{text}</a>' if self.link else text
+        return mark_safe(  # noqa: S308 - each part is escaped
+            f'<th scope="row" class="tbx-head"><span class="tbx-cut" title="{title}">{shown}'
+            "</span></th>"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     kind: str
-    names: list[Any]
+    names: list[Name]
     cells: list[Cell]
 
 
@@ -115,10 +137,10 @@ def usual(exploration: Exploration) -> str:
     return f"-{metrics[0]}"
 
 
-def name_cells(grid: Grid, line: Line) -> Iterator[dict[str, Any]]:
+def name_cells(grid: Grid, line: Line) -> Iterator[Name]:
     link = cell_link(grid, line, grid.groups[0])
     for index, text in enumerate(names_of(grid, line)):
         axis = grid.axes[index]
         key = line.values.get(axis)
         detail = str(key) if isinstance(key, str) and key != text else ""
-        yield {"text": text, "detail": detail, "link": link if index == 0 else None}
+        yield Name(text, detail, link if index == 0 else None)

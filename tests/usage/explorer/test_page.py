@@ -55,7 +55,7 @@ def asked_of_api(client, account, page):
 
 def shown(page):
     return [
-        [str(name["text"]) for name in row.names] + [cell.exact for cell in row.cells]
+        [name.text for name in row.names] + [cell.exact for cell in row.cells]
         for row in page.context["table"].rows
     ]
 

@@ -119,6 +119,7 @@ HEADER = (
 
 def measured(reader: Reader, client: Client, page: Page, *, repeats: int) -> Figures:
     """Medians; once before for what each process and connection does only once."""
+    reader.connection.close()  # the server has closed it if the page before took long to count
     reader.fetch(page.path)
     found = [reader.fetch(page.path) for _ in range(repeats)]
     python, sql, queries = in_process(client, page, repeats=repeats)
@@ -222,7 +223,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="requests in the log")
     parser.add_argument("--data", type=Path, default=POSTGRES_DIR, help="where they are kept")
     parser.add_argument("--repeats", type=int, default=9, help="fetches of each page")
-    parser.add_argument("--only", default="", help="pages with this in their name")
+    parser.add_argument("--only", default="", help="pages with this in their names")
     parser.add_argument("--no-browser", action="store_true", help="count no first loads")
     options = parser.parse_args()
     with scratch(), requests_in(options.data, rows=options.rows) as traffic:

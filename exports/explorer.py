@@ -12,6 +12,7 @@ from exports.downloads import download, file_name
 from exports.formats import joined
 from exports.kinds import kind_of
 from usage.explorer.grid import Grid, Group, Line, lay_out, names_of
+from usage.explorer.patience import patience
 from usage.explorer.reading import explore
 from usage.reports.catalogue import GRANULARITIES
 from usage.reports.question import BadQuestion
@@ -25,7 +26,8 @@ def explorer_file(request: HttpRequest, extension: str) -> HttpResponseBase:
     exploration = explore(request.GET, exportable(request), now=timezone.now())
     problems = list(exploration.problems.values())
     try:
-        grid = None if problems else lay_out(exploration, now=timezone.now())
+        with patience():
+            grid = None if problems else lay_out(exploration, now=timezone.now())
     except BadQuestion as error:
         grid, problems = None, [str(error.detail)]
     if grid is None:

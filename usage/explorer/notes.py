@@ -4,13 +4,17 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from usage import buckets, periods
+from usage.explorer import words
 from usage.explorer.exploration import Exploration
 from usage.explorer.grid import Grid
 from usage.reports.catalogue import METRICS
 from usage.reports.question import Question
+from usage.reports.rows import dimensions_of, percentiles_of, pick
 from usage.reports.run import ask
 
 SINCE_EVER = date(2015, 1, 1)
+# What durations are counted by.
+COUNTED = ("workspace", "model", "provider")
 
 
 def label_of(exploration: Exploration) -> str:
@@ -50,6 +54,25 @@ def unpriced_requests(asked: Question, *, now: datetime) -> int:
     if not any(METRICS[name].unit == "USD" for name in asked.metrics):
         return 0
     return ask(total_of(asked, "unpriced_requests"), now=now).totals["unpriced_requests"]
+
+
+def why_slow(asked: Question) -> str:
+    """What makes it an answer from single requests; empty where sums and counts answer."""
+    if pick(asked) is not None:
+        return ""
+    others = tuple(name for name in asked.metrics if name not in percentiles_of(asked))
+    if pick(replace(asked, metrics=others or ("requests",), order=())) is not None:
+        names = [d.name for d in dimensions_of(asked) if d.name not in COUNTED]
+        by = " and ".join(dict.fromkeys(words.dimension_label(name).lower() for name in names))
+        return (
+            f"Percentiles by {by or asked.granularity} are read from single requests, one by one: "
+            "of millions this takes seconds. By day, workspace, model and provider they come from "
+            "counts, at once."
+        )
+    return (
+        "This is read from single requests, one by one: of millions it takes seconds. Days by "
+        "workspace, project, member, key, model, provider and endpoint come from sums, at once."
+    )
 
 
 def total_of(asked: Question, metric: str) -> Question:

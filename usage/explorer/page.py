@@ -1,15 +1,14 @@
 """The explorer's pages: translate an address in, ask once, and show the answer."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from psycopg.errors import QueryCanceled
 
 from accounts.access import Reach, Right
 from accounts.scoped_admin import reach_of
@@ -18,6 +17,7 @@ from usage.explorer import controls, drill, notes, saved, words
 from usage.explorer.chart import chart_of
 from usage.explorer.exploration import TIME, Exploration
 from usage.explorer.grid import Grid, lay_out
+from usage.explorer.patience import TooLong, patience
 from usage.explorer.reading import explore
 from usage.explorer.table import table_of
 from usage.explorer.values import found_values
@@ -27,10 +27,16 @@ from usage.reports.question import BadQuestion
 
 # Problems of what is chosen in the toolbar; the others stand beside their own controls.
 IN_TOOLBAR = ("question", "chart", "metric", "compare", "limit", "order")
-TOO_LONG = (
-    "This takes too long to answer. Choose a shorter period, or fewer measures and dimensions: "
-    "days by workspace, project, member, key, model, provider and endpoint come from sums."
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The grid, and what there is to know of it; nothing where there is no answer."""
+
+    grid: Grid | None = None
+    incomparable: str = ""
+    unpriced: int = 0
+    slow: str = ""
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -43,7 +49,8 @@ def page(request: HttpRequest) -> HttpResponse:
     reach = reach_of(request)
     exploration = explore(request.GET, reach, now=now)
     problems = dict(exploration.problems)
-    grid = answer(exploration, problems, now=now)
+    found = answer(exploration, problems, now=now)
+    grid = found.grid
     exportable = reach_of(request, Right.EXPORT)
     names = names_of_values(request, exploration, reach)
     return render(
@@ -57,8 +64,9 @@ def page(request: HttpRequest) -> HttpResponse:
         table=table_of(grid) if grid else None,
         zone_label=zone_label(exploration),
         before=notes.label_of(exploration),
-        incomparable=notes.why_incomparable(grid, now=now) if grid else "",
-        unpriced=notes.unpriced_requests(exploration.question, now=now) if grid else 0,
+        incomparable=found.incomparable,
+        unpriced=found.unpriced,
+        slow=found.slow,
         unpriced_url=f"{drill.requests_url(exploration)}&unpriced=1",
         chart=chart_of(grid) if grid else None,
         chart_words=chart_words(exploration),
@@ -98,21 +106,26 @@ def values(request: HttpRequest) -> HttpResponse:
     dimension, text = (asked.pop(name, [""])[-1] for name in ("dimension", "q"))
     exploration = explore(asked, reach_of(request), now=now)
     try:
-        return JsonResponse({"results": found_values(exploration, dimension, text, now=now)})
+        with patience():
+            return JsonResponse({"results": found_values(exploration, dimension, text, now=now)})
     except BadQuestion as error:
         return JsonResponse({"error": str(error.detail)}, status=400)
 
 
-def answer(exploration: Exploration, problems: dict[str, str], *, now: datetime) -> Grid | None:
+def answer(exploration: Exploration, problems: dict[str, str], *, now: datetime) -> Answer:
+    asked = exploration.question
     try:
-        return lay_out(exploration, now=now)
+        with patience():
+            grid = lay_out(exploration, now=now)
+            return Answer(
+                grid,
+                notes.why_incomparable(grid, now=now),
+                notes.unpriced_requests(asked, now=now),
+                notes.why_slow(asked),
+            )
     except BadQuestion as error:
-        problems["order"] = str(error.detail)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, QueryCanceled):
-            raise
-        problems["question"] = TOO_LONG
-    return None
+        problems["question" if isinstance(error, TooLong) else "order"] = str(error.detail)
+    return Answer()
 
 
 def chart_words(exploration: Exploration) -> str:

@@ -22,7 +22,7 @@ from usage.reports.question import (
     whole_number,
 )
 from usage.reports.rows import parameters_of, pick
-from usage.reports.run import Column, ask, columns_of, plain, tidy, warnings_of
+from usage.reports.run import Column, Report, ask, columns_of, plain, tidy, warnings_of
 from usage.reports.sql import (
     Compiled,
     client_join,
@@ -256,9 +256,11 @@ def add_percentiles(pivot: Pivot, question: Question, *, now: datetime) -> None:
         limit=None,
     )
     of_rows = [axis for axis in axes_of(question) if axis != pivot.axis]
-    rows = found(on(wanted, of_rows), of_rows, now=now)
-    columns = found(on(wanted, [pivot.axis]), [pivot.axis], now=now)
-    cells = found(wanted, [*of_rows, pivot.axis], now=now)
+    each = (of_rows, [pivot.axis], [*of_rows, pivot.axis])
+    reports = [ask(on(wanted, axes), now=now) for axes in each]
+    rows, columns, cells = map(found, reports, each)
+    known = dict.fromkeys(warning for report in reports for warning in report.warnings)
+    pivot.warnings.extend(warning for warning in known if warning not in pivot.warnings)
     pivot.totals.update(cells[()])
     for place, row in pivot.rows.items():
         row.update(rows.get(identity(row, of_rows), {}) if place != OTHER else {})
@@ -284,9 +286,8 @@ def identity(values: Mapping[str, Any], axes: Iterable[str]) -> tuple[Any, ...]:
     return tuple(values[id_of(axis)] for axis in axes)
 
 
-def found(question: Question, axes: list[str], *, now: datetime) -> dict[tuple[Any, ...], Figures]:
+def found(report: Report, axes: list[str]) -> dict[tuple[Any, ...], Figures]:
     """The figures of each of the axes' values, and under `()` of all."""
-    report = ask(question, now=now)
-    names = figure_names(question.metrics, question.compare)
+    names = figure_names(report.question.metrics, report.question.compare)
     rows = {identity(row, axes): {name: row[name] for name in names} for row in report.rows}
     return rows | {(): report.totals}

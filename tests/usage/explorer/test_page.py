@@ -343,15 +343,49 @@ def test_a_table_does_not_grow_past_what_a_browser_shows(client, recorded):
     assert "at most 21 rows" in page.context["problems"]["limit"]
 
 
-def test_a_question_that_takes_too_long_is_answered_in_words(client, recorded, monkeypatch):
-    def slow(*_, **__):
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 1")
-            cursor.execute("SELECT pg_sleep(1)")
+def never_answered(*_, **__):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 1")
+        cursor.execute("SELECT pg_sleep(1)")
 
-    monkeypatch.setattr("usage.explorer.page.lay_out", slow)
+
+@pytest.mark.parametrize("part", ["lay_out", "notes.unpriced_requests"])
+def test_a_question_that_takes_too_long_is_answered_in_words(client, recorded, monkeypatch, part):
+    monkeypatch.setattr(f"usage.explorer.page.{part}", never_answered)
 
     page = opened(client, recorded.viewer, **PERIOD, metrics="requests")
 
     assert "Choose a shorter period" in page.context["problems"]["question"]
     assert page.context["table"] is None
+
+
+def test_a_file_and_a_search_that_take_too_long_are_answered_in_words(
+    client, recorded, monkeypatch
+):
+    client.force_login(recorded.owner)
+    monkeypatch.setattr("exports.explorer.lay_out", never_answered)
+    file = client.get("/admin/exports/explorer.csv", PERIOD)
+    monkeypatch.setattr("usage.explorer.page.found_values", never_answered)
+    values = client.get(f"{EXPLORER}values/", PERIOD | {"dimension": "model"})
+
+    assert (file.status_code, values.status_code) == (400, 400)
+    assert "Choose a shorter period" in file.content.decode()
+    assert "Choose a shorter period" in values.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"metrics": "latency_ms_p95", "group_by": "model,provider"}, ""),
+        ({"metrics": "cost,latency_ms_p95", "group_by": "member"}, "Percentiles by member are"),
+        ({"metrics": "latency_ms_p95", "granularity": "hour"}, "Percentiles by hour are"),
+        ({"metrics": "latency_ms_p95", "group_by": "project", "columns": "model"}, "by project"),
+        ({"metrics": "requests", "group_by": "status_class"}, "This is read from single requests"),
+    ],
+)
+def test_what_is_read_from_single_requests_says_so(client, recorded, asked, words):
+    page = opened(client, recorded.viewer, **PERIOD, **asked)
+
+    assert words in page.context["slow"]
+    assert bool(words) == bool(page.context["slow"])
+    assert page.context["slow"] in page.content.decode()

@@ -16,11 +16,11 @@ from accounts.access import Reach
 from budgets.standing import standings
 from config import attention, daily, providers, spend_chart, tiles, tops
 from config.budget_bars import bar
-from config.changes import NO_EARLIER_DATA, PARTIAL, Change
 from config.naming import DIMENSIONS_IN_WORDS
 from config.tops import TopTable
 from config.view import View, grains_of, view_of
 from usage import periods
+from usage.changes import NO_EARLIER_DATA, PARTIAL, Change
 from usage.explorer.namesakes import Namesakes, namesakes
 from usage.models import QuarantinedRow
 from usage.reports.question import Question

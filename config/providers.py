@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from config import tiles
-from config.changes import Change, point_change, relative_change
 from config.naming import identity, name_of
 from config.view import View
+from usage.changes import NOTHING, Change, point_change, relative_change
 from usage.reports.question import Question
 from usage.reports.run import Report
 
@@ -46,7 +46,7 @@ def rows(
     view: View, report: Report, before: Report, incomparable: Change | None
 ) -> list[ProviderRow]:
     earlier = {row["provider_id"]: row for row in before.rows}
-    quiet = Change("") if incomparable else None
+    quiet = NOTHING if incomparable else None
     return [provider(view, row, earlier.get(row["provider_id"], {}), quiet) for row in report.rows]
 
 

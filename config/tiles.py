@@ -7,10 +7,10 @@ from itertools import accumulate
 from typing import Any
 
 from config import attention, sparkline
-from config.changes import Change, point_change, relative_change
 from config.daily import Projection, Row
 from config.view import View
 from usage import formatting
+from usage.changes import Change, point_change, relative_change
 
 METRICS = (
     "cost",

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from config.changes import Change, relative_change
 from config.naming import DIMENSIONS_IN_WORDS, identity, name_of
 from config.view import View
 from usage import formatting
+from usage.changes import NEW, NOTHING, Change, relative_change
 from usage.explorer.namesakes import Namesakes
 from usage.reports.question import Filter, Question
 from usage.reports.run import Report
@@ -100,10 +100,10 @@ def change_of(
 ) -> Change:
     """Nothing is called new where there is nothing to compare with; the tiles say so already."""
     if incomparable:
-        return Change("")
+        return NOTHING
     if earlier is not None:
         return relative_change(row["cost"], earlier["cost"])
-    return Change("new", "↑") if row["cost"] is not None else Change("")
+    return NEW if row["cost"] is not None else NOTHING
 
 
 def top_row(

@@ -7,7 +7,6 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Reach
 from config import daily, home
-from config.changes import relative_change
 from config.view import view_of
 from exports.models import Destination, ExportSchedule, RetentionRun, SentFile
 from tests.factories import (
@@ -20,6 +19,7 @@ from tests.factories import (
     small_price_book,
 )
 from tests.people import People, make_people
+from usage.changes import relative_change
 from usage.models import QuarantinedRow
 from usage.reports.question import Question
 from usage.reports.run import ask

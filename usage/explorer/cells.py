@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from usage import formatting
+from usage.changes import NEW, NOTHING, Change, by_ratio
 from usage.explorer import words
 from usage.explorer.drill import deeper, narrowing
 from usage.explorer.exploration import Exploration
@@ -19,18 +19,12 @@ HEAT_LEVELS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    text: str
-    arrow: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
     text: str
     exact: str
     link: str | None = None
     change: Change | None = None
+    before: str = ""
     heat: int = 0
     is_total: bool = False
 
@@ -42,7 +36,7 @@ class Cell:
             figure = f'<a href="{escape(self.link)}">{figure}</a>'
         if self.change:
             moved = escape(f"{self.change.arrow} {self.change.text}")
-            figure += f'<span class="tb-sub" title="{escape(self.change.title)}">{moved}</span>'
+            figure += f'<span class="tb-sub" title="Before: {escape(self.before)}">{moved}</span>'
         heat = f' data-heat="{self.heat}"' if self.heat else ""
         kind = " tbx-sum" if self.is_total else ""
         title = escape(self.exact)
@@ -79,6 +73,7 @@ class Cells:
             exact=reason or words.exact_text(metric, value),
             link=link,
             change=change_of(metric, figures) if self.is_compared else None,
+            before=before_of(metric, figures) if self.is_compared else "",
             heat=heat_of(value, self.every.get(metric, [])) if shaded else 0,
             is_total=is_total,
         )
@@ -101,18 +96,14 @@ def cell_link(grid: Grid, line: Line, group: Group) -> str | None:
 
 
 def change_of(metric: str, figures: Figures) -> Change:
-    """How the figure moved, with what it was on hover."""
-    before, ratio = figures.get(f"{metric}_previous"), figures.get(f"{metric}_change")
-    title = f"Before: {words.exact_text(metric, before)}"
-    if ratio is None:
-        is_new = not before and figures.get(metric)
-        return Change("new" if is_new else "", "↑" if is_new else "", title)
-    if ratio == 0:
-        return Change("unchanged", "→", title)
-    arrow = "↑" if ratio > 0 else "↓"
-    if ratio >= 10:
-        return Change(f"{formatting.count(int(ratio) + 1)} times", arrow, title)
-    return Change(formatting.percent(abs(ratio)), arrow, title)
+    ratio = figures.get(f"{metric}_change")
+    if ratio is not None:
+        return by_ratio(ratio)
+    return NEW if figures.get(metric) and not figures.get(f"{metric}_previous") else NOTHING
+
+
+def before_of(metric: str, figures: Figures) -> str:
+    return words.exact_text(metric, figures.get(f"{metric}_previous"))
 
 
 def is_shaded(line: Line, group: Group, exploration: Exploration) -> bool:

@@ -19,6 +19,8 @@ class Change:
 NO_EARLIER_DATA = Change("no earlier data")
 PARTIAL = Change("earlier data is partial")
 UNCHANGED = Change("unchanged", "→")
+NEW = Change("new", "↑")
+NOTHING = Change("")
 
 
 def relative_change(
@@ -30,7 +32,13 @@ def relative_change(
         return UNCHANGED
     if not before:
         return Change("from nothing", "↑", tone(more=True, more_is=more_is))
-    ratio = (Decimal(now) - Decimal(before)) / Decimal(before)
+    return by_ratio((Decimal(now) - Decimal(before)) / abs(Decimal(before)), more_is=more_is)
+
+
+def by_ratio(ratio: Decimal, *, more_is: str = "") -> Change:
+    """By how large a part of what was before it moved, 0.1 being ten percent more."""
+    if not ratio:
+        return UNCHANGED
     arrow, tone_of_it = "↑" if ratio > 0 else "↓", tone(more=ratio > 0, more_is=more_is)
     if ratio >= 10:
         return Change(f"{formatting.count(int(ratio) + 1)} times", arrow, tone_of_it)

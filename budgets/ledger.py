@@ -13,6 +13,7 @@ from accounts.access import Reach
 from accounts.models import Account, Workspace
 from budgets.counting import CONSUMED
 from budgets.models import Budget, BudgetPeriod
+from usage.ingest import arrays
 from usage.ingest.resolve import Row
 from usage.pricing.day_bill import Moved
 from usage.pricing.ratecard import dollars
@@ -23,6 +24,7 @@ from usage.rollups.recut import Recut
 COUNTER_LOCK = 7_100_002  # as in budgets_move()
 FAILED_FROM = 400  # HTTP status
 SLOT_SECONDS = 900  # zones change on quarters of an hour
+SCOPES = ("account", "workspace", "project", "member", "api_key")
 END_OF_TIME = date(9999, 12, 31)
 
 encode = msgspec.json.Encoder().encode
@@ -33,56 +35,50 @@ def move(rows: Sequence[Row], *, account_id: int) -> None:
 
     Alerts for the thresholds that this reaches are made in the same breath.
     """
-    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+    with connection.cursor() as cursor:
+        cursor.execute(MOVE, [account_id, *used(rows, account_id), *ends_of_holds(rows)])
+
+
+MOVE = """
+SELECT budgets_move(%s, %s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::int[], %s::text[], %s::uuid[])"""
+
+
+def used(rows: Sequence[Row], account_id: int) -> list[str]:
+    """What the rows used, as five arrays: scopes, their ids, slots, costs, ceilings."""
+    parts: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         slot = int(row.occurred_at.timestamp()) // SLOT_SECONDS * SLOT_SECONDS
-        key = (row.workspace_id, row.project_id, row.member_id, row.api_key_id, slot)
-        entry = sums[key]
-        entry[0] += row.cost or 0
-        entry[1] += row.ceiling_cost or 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT budgets_move(%s, %s::jsonb, %s::jsonb)",
-            [account_id, sums_as_json(sums), requests_as_json(rows)],
-        )
+        part = parts[row.workspace_id, row.project_id, row.member_id, row.api_key_id, slot]
+        part[0] += row.cost or 0
+        part[1] += row.ceiling_cost or 0
+    sums: dict[tuple[str, int, int], list[int]] = defaultdict(lambda: [0, 0])
+    for (*ids, slot), (cost, ceiling) in parts.items():
+        for scope, scope_id in zip(SCOPES, (account_id, *ids), strict=True):
+            if scope_id is not None:
+                entry = sums[scope, scope_id, slot]
+                entry[0] += cost
+                entry[1] += ceiling
+    columns = zip(*((*key, *entry) for key, entry in sums.items()), strict=True)
+    return [arrays.texts(next(columns)), *map(arrays.numbers, columns)]
 
 
-def sums_as_json(sums: dict[tuple[Any, ...], list[int]]) -> str:
-    return encode(
-        [
-            {
-                "workspace_id": workspace_id,
-                "project_id": project_id,
-                "member_id": member_id,
-                "api_key_id": api_key_id,
-                "slot": datetime.fromtimestamp(slot, UTC),
-                "cost": dollars(cost),
-                "ceiling": dollars(ceiling),
-            }
-            for (workspace_id, project_id, member_id, api_key_id, slot), (
-                cost,
-                ceiling,
-            ) in sums.items()
-        ]
-    ).decode()
-
-
-def requests_as_json(rows: Sequence[Row]) -> str:
-    """The rows that end a hold.
+def ends_of_holds(rows: Sequence[Row]) -> list[str]:
+    """The rows that end a hold, as three arrays: workspaces, request ids, ids of holds.
 
     A failed attempt does not where its id is not that of the hold: its fallback runs under it.
     """
-    return encode(
-        [
-            {
-                "workspace_id": row.workspace_id,
-                "request_id": row.held_as or row.request_id,
-                "hold_id": row.hold_id if row.status < FAILED_FROM else None,
-            }
-            for row in rows
-            if row.held_as is None or row.status < FAILED_FROM
-        ]
-    ).decode()
+    ends = [
+        (row.workspace_id, row.held_as or row.request_id, hold_of(row))
+        for row in rows
+        if row.held_as is None or row.status < FAILED_FROM
+    ]
+    workspaces, requests, holds = zip(*ends, strict=True) if ends else ((), (), ())
+    return [arrays.numbers(workspaces), arrays.texts(requests), arrays.texts(holds)]
+
+
+def hold_of(row: Row) -> str | None:
+    return str(row.hold_id) if row.hold_id and row.status < FAILED_FROM else None
 
 
 # Counters are locked in the order in which recording does; what is not counted has no counter.

@@ -13,6 +13,7 @@ from import_export.widgets import ForeignKeyWidget
 
 from accounts import versions
 from accounts.directory import DIRECTORY_VERSION, safe_identifier
+from accounts.import_files import wrong_columns
 from accounts.models import Account, ApiKey, Client, Member, Project, Workspace
 
 OF_WORKSPACE = "account__workspaces"
@@ -94,6 +95,14 @@ class ScopedResource(resources.ModelResource):
         ids = self.ids["workspaces" if self.within == "workspace" else "accounts"]
         return rows.none() if ids is None else rows.filter(**{f"{self.within}__in": ids})
 
+    def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        """Raises ValueError where a column is not there, or is one that nobody knows: what a
+        misspelt one says would be lost without a word."""
+        known = [str(field.column_name) for field in self.get_import_fields()]
+        needed = [str(self.fields[name].column_name) for name in self.get_import_id_fields()]
+        if wrong := wrong_columns(dataset.headers or [], needed=needed, known=known):
+            raise ValueError(wrong)
+
     def export_field(self, field: Any, instance: Any, **kwargs: Any) -> Any:
         """A cell that a spreadsheet would take for a formula is quoted."""
         value = super().export_field(field, instance, **kwargs)
@@ -110,6 +119,7 @@ class ManyRows(ScopedResource):
         self.rows_by_key: dict[tuple[str, ...], int] = {}
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        super().before_import(dataset, **kwargs)
         self.rows_by_key.clear()
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:

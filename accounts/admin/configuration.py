@@ -15,6 +15,7 @@ from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from accounts import zones
 from accounts.access import Right
 from accounts.admin.history import MergeableAdmin
+from accounts.import_files import NOT_READ, CsvFile, UnreadableFile, XlsxFile
 from accounts.models import (
     Account,
     ApiKey,
@@ -39,6 +40,7 @@ class ScopedImportExport(ImportExportModelAdmin):
     import_form_class = ImportForm
     export_form_class = ExportForm
     import_template_name = "accounts/import.html"
+    import_formats = (CsvFile, XlsxFile)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_template"
@@ -55,6 +57,9 @@ class ScopedImportExport(ImportExportModelAdmin):
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{self.opts.model_name}s.csv"'},
         )
+
+    def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
+        form.add_error("import_file", str(e) if isinstance(e, UnreadableFile) else NOT_READ)
 
     def get_import_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return {

@@ -6,6 +6,7 @@ import pytest
 import tablib
 from django.test import Client as Browser
 
+from accounts.import_files import CsvFile
 from accounts.models import ApiKey, Client, Member, Project
 from accounts.resources import ApiKeyResource, MemberResource, ProjectResource
 from tests.people import make_people
@@ -114,3 +115,44 @@ def test_a_key_is_never_imported_as_it_is(people):
     ApiKeyResource(workspaces=[people.research.pk]).import_data(rows, raise_errors=True)
 
     assert ApiKey.objects.get().identifier != secret
+
+
+UMLAUT = "account,identifier,name\nacme,k@acme.test,Käthe\n"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        UMLAUT.encode("utf-8-sig"),
+        UMLAUT.encode("cp1252"),
+        UMLAUT.replace(",", ";").encode(),
+        UMLAUT.replace(",", "\t").replace("\n", "\r\n").encode(),
+    ],
+)
+def test_a_file_is_read_as_spreadsheets_of_any_country_save_it(people, file):
+    rows = CsvFile().create_dataset(file)
+
+    assert rows.dict == [{"account": "acme", "identifier": "k@acme.test", "name": "Käthe"}]
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("account,identifer\nacme,ada\n",
+         "There is no column 'identifer': did you mean identifier? The column identifier is "
+         "missing. The columns are account, identifier, name, email, kind."),
+        ("account,identifier,emial\nacme,ada,a@b.c\n", "did you mean email?"),
+        ("account,identifier,name\nacme,ada,Lovelace, Ada\n", "Row 1 has 4 cells"),
+        ("PK\x03\x04\x00\x00", "Choose the format that it was saved in."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_whole_file_is_said_without_words_of_the_program(
+    client, people, file, said
+):
+    client.force_login(people.manager)
+
+    page = html.unescape(upload(client, "member", file).content.decode())
+
+    assert said in page
+    assert "Traceback" not in page
+    assert Member.objects.count() == 0

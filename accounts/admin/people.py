@@ -5,13 +5,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.access import Right
+from accounts.keeping import KeepsHistory
 from accounts.models import (
     Account,
     Role,
@@ -25,9 +26,13 @@ from accounts.scoped_admin import (
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
+class UserAdmin(KeepsHistory, BaseUserAdmin, ModelAdmin):
     """Who logs in; for platform staff only. Roles say what each may see and do."""
 
+    better_offer = (
+        "They have logged in, and what they did is told under their name. Take away Active "
+        "instead: they log in no more, and their roles count for nothing."
+    )
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -62,6 +67,9 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True}
+
+    def with_history(self, rows: QuerySet[User]) -> QuerySet[User]:
+        return rows.exclude(last_login=None)
 
 
 WHAT_ROLES_DO = (

@@ -17,6 +17,7 @@ from unfold.widgets import (
 
 from accounts.access import Right
 from accounts.errors import ApiError
+from accounts.keeping import KeepsHistory
 from accounts.scoped_admin import ByAccount, ScopedAdmin
 from exports import sending
 from exports.admin.archive import ReadOnly
@@ -60,10 +61,11 @@ class DestinationForm(forms.ModelForm):
 
 
 @admin.register(Destination)
-class DestinationAdmin(ScopedAdmin):
+class DestinationAdmin(KeepsHistory, ScopedAdmin):
     """For those who may export the whole account."""
 
     nothing_yet = "A destination is a folder or bucket that scheduled files are sent to."
+    better_offer = "Schedules send to this destination. Choose another in them first."
     form = DestinationForm
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
@@ -80,6 +82,9 @@ class DestinationAdmin(ScopedAdmin):
         ),
         ("E-mail", {"fields": ("recipients",)}),
     )
+
+    def with_history(self, rows: QuerySet[Destination]) -> QuerySet[Destination]:
+        return rows.filter(pk__in=ExportSchedule.objects.values("destination"))
 
     @display(description="where")
     def where(self, destination: Destination) -> str:
@@ -140,10 +145,14 @@ class ScheduleForm(forms.ModelForm):
 
 
 @admin.register(ExportSchedule)
-class ExportScheduleAdmin(ScopedAdmin):
+class ExportScheduleAdmin(KeepsHistory, ScopedAdmin):
     nothing_yet = (
         "A schedule sends the same file again and again, such as each month's usage. It "
         "needs a destination first."
+    )
+    better_offer = (
+        "Files were sent by this schedule, and would be listed no more. Take away Active instead: "
+        "it sends nothing further, and what it sent stays."
     )
     form = ScheduleForm
     see_right = Right.EXPORT
@@ -180,6 +189,9 @@ class ExportScheduleAdmin(ScopedAdmin):
         if not change:
             obj.starts_at = timezone.now()
         super().save_model(request, obj, form, change)
+
+    def with_history(self, rows: QuerySet[ExportSchedule]) -> QuerySet[ExportSchedule]:
+        return rows.filter(pk__in=SentFile.objects.values("schedule"))
 
     @display(description="dataset", ordering="dataset")
     def title(self, schedule: ExportSchedule) -> str:

@@ -154,6 +154,20 @@ def test_what_is_shown_of_somebody_is_what_the_log_lists(people, client):
     assert [row.share_in_words for row in members.rows] == ["60 %", "40 %"]
 
 
+def test_what_is_shown_of_a_provider_is_what_the_log_lists(people, client):
+    record(people, 3, occurred_at=None)
+    record(people, 1, occurred_at=None, status=503)
+    record(people, 1, occurred_at=None, status=429)
+    client.force_login(people.viewer)
+    (provider,) = client.get(DASHBOARD).context["providers"]
+
+    listed = client.get(provider.link).context["summary"]
+    failed = client.get(provider.failed_link).context["page"].rows
+
+    assert (provider.requests, provider.cost) == (listed["requests"], listed["cost"])
+    assert provider.errors == len(failed) == 2
+
+
 def test_every_tile_leads_to_the_explorer_with_the_same_figure(people, client):
     record(people, 3, occurred_at=None, latency_ms=200, cache_read_tokens=100)
     record(people, 1, occurred_at=None, status=500)

@@ -2,29 +2,36 @@
 
 Each series is four weeks of history and four days that are watched. Half of them have something
 wrong: a burst, a level shift or a slow leak. The others have what looks like it and is not:
-weekends, holidays, new keys, silence and coming back from it. No database: this is the arithmetic.
+weekends, holidays, new keys, silence and coming back from it, requests that come in fits.
 """
 
 import argparse
 import math
 import random
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
+from bench import _harness as harness
+from bench._watched import seconds_of_looks
 from usage.insight.seasons import (
     HISTORY_HOURS,
     SENSITIVITY,
+    SHORT_MINUTES,
+    Baseline,
+    Spent,
     baseline,
     excess_long,
     excess_now,
+    rhythm_of,
 )
 
 HISTORY_DAYS, WATCHED_DAYS = 28, 4
 LEAST = 1.0  # dollars
 SPREADS = SENSITIVITY["normal"]
 CALM_MINUTES = 60
+MIDDLE_RUN, LONGEST_RUN_MINUTES = 10, 8
 ENDED_AFTER_HOURS = 30  # a long window still sees what ended within it
 
 OFFICE = (0, 0, 0, 0, 0, 0, 0.03, 0.1, 0.35, 0.8, 1, 1, 0.7, 0.8, 1, 1, 0.9, 0.7, 0.3, 0.2, 0.15,
@@ -38,7 +45,7 @@ SHAPES = {
     "every day": (OFFICE, (1,) * 7),
 }
 WRONG = ("burst", "shift", "leak")
-RIGHT = ("plain", "holiday", "new key", "silence")
+RIGHT = ("plain", "holiday", "new key", "silence", "in fits")
 
 
 @dataclass
@@ -46,9 +53,8 @@ class Series:
     """Hourly history, then minutes; `wrong` is [from, to) in minutes of what must be found."""
 
     kind: str
-    history: list[float]
-    minutes: list[float]
-    request: float
+    history: list[Spent]
+    minutes: list[Spent]
     wrong: tuple[int, int] | None = None
 
 
@@ -75,10 +81,24 @@ class Maker:
         fits = self.rng.gammavariate(12, 1 / 12)
         return self.weight(hour) * self.rate * unevenness[hour // 24] * fits
 
-    def spend(self, requests: float) -> float:
-        """What so many requests cost, each another amount."""
-        count = poisson(self.rng, requests)
-        return sum(self.request * self.rng.lognormvariate(-0.32, 0.8) for _ in range(count))
+    def spend(self, requests: float) -> Spent:
+        """About so many requests, each of another amount."""
+        return self.paid(poisson(self.rng, requests))
+
+    def paid(self, count: int) -> Spent:
+        costs = (self.request * self.rng.lognormvariate(-0.32, 0.8) for _ in range(count))
+        return Spent(sum(costs), count)
+
+    def in_fits(self, rates: Sequence[float], *, minutes: int) -> list[Spent]:
+        """As many requests, but a run of them at a time, within some minutes."""
+        counts = [0] * len(rates)
+        for at, rate in enumerate(rates):
+            for _ in range(poisson(self.rng, rate / MIDDLE_RUN)):
+                within = self.rng.randint(1, LONGEST_RUN_MINUTES)
+                for _ in range(self.rng.randint(1, 2 * MIDDLE_RUN - 1)):
+                    then = at + self.rng.randrange(within) // minutes
+                    counts[min(then, len(rates) - 1)] += 1
+        return [self.paid(count) for count in counts]
 
 
 def poisson(rng: random.Random, mean: float) -> int:
@@ -112,7 +132,11 @@ def make(kind: str, rng: random.Random) -> Series:
         first = rng.randrange(HISTORY_DAYS - 6, HISTORY_DAYS + 1)
         for day in range(first, first + 3):
             uneven[day] = 0.0
-    history = [maker.spend(maker.level(hour, uneven)) for hour in range(HISTORY_DAYS * 24)]
+    before = [maker.level(hour, uneven) for hour in range(HISTORY_DAYS * 24)]
+    if kind == "in fits":
+        history = maker.in_fits(before, minutes=60)
+    else:
+        history = [maker.spend(rate) for rate in before]
     watched = [
         [maker.level(hour, uneven) / 60] * 60 for hour in range(HISTORY_DAYS * 24, days * 24)
     ]
@@ -121,7 +145,9 @@ def make(kind: str, rng: random.Random) -> Series:
         known = rng.randrange(0, 6 * 24)
         history = history[len(history) - known :]
     wrong = spoil(kind, rates, maker)
-    return Series(kind, history, [maker.spend(r) for r in rates], maker.request, wrong)
+    if kind == "in fits":
+        return Series(kind, history, maker.in_fits(rates, minutes=1), wrong)
+    return Series(kind, history, [maker.spend(rate) for rate in rates], wrong)
 
 
 def spoil(kind: str, rates: list[float], maker: Maker) -> tuple[int, int] | None:
@@ -149,23 +175,41 @@ def spoil(kind: str, rates: list[float], maker: Maker) -> tuple[int, int] | None
     return None
 
 
+class Sums:
+    """What any run of minutes brought."""
+
+    def __init__(self, minutes: Sequence[Spent]) -> None:
+        self.amounts = [0.0, *accumulate(one.amount for one in minutes)]
+        self.requests = [0, *accumulate(one.requests for one in minutes)]
+
+    def between(self, start: int, end: int) -> Spent:
+        start = max(start, 0)
+        return Spent(
+            self.amounts[end] - self.amounts[start], self.requests[end] - self.requests[start]
+        )
+
+
+def baseline_of(history: Sequence[Spent]) -> Baseline | None:
+    amounts = [hour.amount for hour in history]
+    requests = [hour.requests for hour in history]
+    rhythm = rhythm_of(requests)
+    return baseline(amounts, rhythm, request=sum(amounts) / sum(requests)) if rhythm else None
+
+
 def watch(series: Series) -> Iterator[int]:
     """The minutes at which something is wrong, by the detector."""
-    history, minutes = list(series.history), series.minutes
-    sums = [0.0]
-    for amount in minutes:
-        sums.append(sums[-1] + amount)
-    for start in range(0, len(minutes), 60):
-        found = baseline(history[-HISTORY_HOURS:], request=series.request)
+    history, sums = list(series.history), Sums(series.minutes)
+    for start in range(0, len(series.minutes), 60):
+        found = baseline_of(history[-HISTORY_HOURS:])
         if found is not None:
             if excess_long(found, spreads=SPREADS, least=LEAST):
                 yield start
             for minute in range(1, 61):
                 now = start + minute
-                actual = {w: sums[now] - sums[max(now - w, 0)] for w in (5, 15, 60)}
-                if excess_now(found, actual, minute=minute, spreads=SPREADS, least=LEAST):
+                windows = {w: sums.between(now - w, now) for w in SHORT_MINUTES}
+                if excess_now(found, windows, minute=minute, spreads=SPREADS, least=LEAST):
                     yield now
-        history.append(sums[start + 60] - sums[start])
+        history.append(sums.between(start, start + 60))
 
 
 def episodes(minutes: Iterator[int]) -> list[tuple[int, int]]:
@@ -217,14 +261,25 @@ class Score:
 
     def rows(self) -> Iterator[str]:
         for kind in (*WRONG, *RIGHT):
-            delays = sorted(self.delays[kind])
-            middle = f"{delays[len(delays) // 2]:,}" if delays else ""
-            most = f"{delays[int(len(delays) * 0.95)]:,}" if delays else ""
             found = f"{self.found[kind]}" if kind in WRONG else ""
             yield (
                 f"| {kind} | {self.series[kind]} | {found} | {self.false[kind]} "
-                f"| {middle} | {most} |"
+                f"| {self.delay(kind, 0.5)} | {self.delay(kind, 0.95)} |"
             )
+
+    def delay(self, kind: str, part: float) -> str:
+        delays = sorted(self.delays[kind])
+        return f"{delays[int(len(delays) * part)]:,}" if delays else ""
+
+
+def added_up(scores: Iterable[Score]) -> Score:
+    every = Score()
+    for one in scores:
+        for name in ("series", "found", "false", "true"):
+            getattr(every, name).update(getattr(one, name))
+        for kind, delays in one.delays.items():
+            every.delays[kind] += delays
+    return every
 
 
 def score(each: int, seed: int) -> Score:
@@ -236,36 +291,35 @@ def score(each: int, seed: int) -> Score:
     return found
 
 
-def seconds_for(number: int, seed: int) -> tuple[float, float]:
-    """(baselines, once an hour; looking, every minute) for so many series with full history."""
-    rng = random.Random(seed)
-    histories = [make("plain", rng) for _ in range(50)]
-    started_at = time.perf_counter()
-    found = [baseline(histories[i % 50].history, request=0.1) for i in range(number)]
-    halfway = time.perf_counter()
-    for one in found:
-        if one:
-            excess_now(one, {5: 9.0, 15: 20.0, 60: 90.0}, minute=30, spreads=SPREADS, least=LEAST)
-            excess_long(one, spreads=SPREADS, least=LEAST)
-    return halfway - started_at, time.perf_counter() - halfway
+def found_in(each: int, seeds: Sequence[int]) -> None:
+    """Print what is found of all seeds together, and how much each of them differs."""
+    scores = {seed: score(each, seed) for seed in seeds}
+    every = added_up(scores.values())
+    print("| kind | series | found | false alarms | delay, min, median | 95 % |")
+    print("|---|---|---|---|---|---|")
+    print("\n".join(every.rows()), end="\n\n")
+    for name, found in (("all", every), *scores.items()):
+        print(
+            f"seed {name}: precision {found.precision:.3f}, recall {found.recall:.3f}, "
+            f"95 % of bursts in {found.delay('burst', 0.95)} min, "
+            f"{found.false_a_thousand_days:.1f} false alarms in 1,000 days of a series"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=100, help="Series of each kind.")
-    parser.add_argument("--series", type=int, default=5000, help="To look at at once.")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--each", type=int, default=50, help="Series of each kind and seed.")
+    parser.add_argument("--series", type=int, default=5000, help="In the database, to look at.")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     given = parser.parse_args()
-    found = score(given.each, given.seed)
-    print("| kind | series | found | false alarms | delay, min, median | 95 % |")
-    print("|---|---|---|---|---|---|")
-    print("\n".join(found.rows()))
-    print(
-        f"\nprecision {found.precision:.3f}, recall {found.recall:.3f}, "
-        f"{found.false_a_thousand_days:.1f} false alarms in 1,000 days of a series"
-    )
-    hourly, every_minute = seconds_for(given.series, given.seed)
-    print(f"{given.series:,} series: {hourly:.2f} s once an hour, {every_minute:.2f} s a minute")
+    if given.seeds:
+        found_in(given.each, given.seeds)
+    if given.series:
+        with harness.database():
+            looks = seconds_of_looks(given.series)
+        print(f"\n| {given.series:,} series in the database | seconds |\n|---|---|")
+        for what, seconds in looks.items():
+            print(f"| {what} | {seconds:.2f} |")
 
 
 if __name__ == "__main__":

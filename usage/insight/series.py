@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
+from psycopg import Cursor
 
-from usage.insight.seasons import HISTORY_HOURS, SHORT_MINUTES
+from usage.insight.seasons import HISTORY_HOURS, SHORT_MINUTES, Spent
 from usage.spike_models import Anomaly, SeriesKind
 
 HOUR = timedelta(hours=1)
@@ -49,35 +50,41 @@ ON CONFLICT (workspace_id, hour, kind, subject_id) DO UPDATE SET
     requests = excluded.requests, tokens = excluded.tokens, cost = excluded.cost
 """
 
-RECENT = f"""
-SELECT g.workspace_id, s.kind, s.subject_id,
-    {", ".join(f"sum(g.{m}_{w})" for m in ("cost", "tokens") for w in SHORT_MINUTES)}
-FROM (
-    SELECT {GROUPS}, {
-    ", ".join(
-        f"coalesce(sum({sql}) FILTER (WHERE l.occurred_at > %(now)s - interval '{w} minutes'), 0)"
-        f" AS {m}_{w}"
-        for m, sql in (("cost", "l.cost"), ("tokens", TOKENS))
-        for w in SHORT_MINUTES
+MEASURED = {"cost": "l.cost", "tokens": TOKENS, "requests": "1"}
+WINDOWS = [
+    (
+        f"{name}_{minutes}",
+        f"coalesce(sum({sql})"
+        f" FILTER (WHERE l.occurred_at > %(now)s - interval '{minutes} minutes'), 0)",
     )
-}
+    for minutes in SHORT_MINUTES
+    for name, sql in MEASURED.items()
+]
+
+RECENT = f"""
+SELECT g.workspace_id, s.kind, s.subject_id, {", ".join(f"sum(g.{name})" for name, _ in WINDOWS)}
+FROM (
+    SELECT {GROUPS}, {", ".join(f"{sql} AS {name}" for name, sql in WINDOWS)}
     FROM usage_requestlog l
     WHERE l.workspace_id = ANY(%(workspaces)s)
-        AND l.occurred_at > %(now)s - interval '60 minutes' AND l.occurred_at <= %(now)s
+        AND l.occurred_at > %(now)s - interval '{max(SHORT_MINUTES)} minutes'
+        AND l.occurred_at <= %(now)s
     GROUP BY {GROUPS}
 ) g CROSS JOIN LATERAL (VALUES {KINDS}) AS s(kind, subject_id)
 WHERE s.subject_id IS NOT NULL
 GROUP BY g.workspace_id, s.kind, s.subject_id
 """
 
-# Only series that a day has seen: others cannot spike, and are read when they come back.
+# A workspace at a time: its arrays fit in memory. Not ordered, for sorting would take longer than
+# all the rest; the index gives the hours in order anyway, mostly.
 HISTORIES = """
-SELECT workspace_id, kind, subject_id,
+SELECT kind, subject_id,
     array_agg((extract(epoch FROM %(end)s - hour) / 3600)::int),
-    array_agg(cost::float8), array_agg(tokens::float8), sum(requests)
+    array_agg(requests), array_agg(cost::float8),
+    array_agg(tokens::float8)
 FROM usage_serieshour
-WHERE workspace_id = ANY(%(workspaces)s) AND hour >= %(start)s AND hour < %(end)s
-GROUP BY workspace_id, kind, subject_id
+WHERE workspace_id = %(workspace)s AND hour >= %(start)s AND hour < %(end)s
+GROUP BY kind, subject_id
 """
 
 
@@ -92,7 +99,7 @@ class History:
     """Hours oldest first, from the first that is known to the last whole one."""
 
     series: Series
-    requests: int
+    requests: list[int]
     cost: list[float]
     tokens: list[float]
 
@@ -101,15 +108,7 @@ class History:
 
     def request(self, measure: str) -> float:
         """What one request usually adds."""
-        return sum(self.of(measure)) / self.requests if self.requests else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """The last 5, 15 and 60 minutes: measure -> minutes -> amount."""
-
-    series: Series
-    amounts: dict[str, dict[int, Any]]
+        return sum(self.of(measure)) / (sum(self.requests) or 1)
 
 
 def fill(workspaces: Sequence[int], *, end: datetime) -> None:
@@ -137,32 +136,50 @@ def forget(*, before: datetime) -> None:
         cursor.execute("DELETE FROM usage_serieshour WHERE hour < %s", [before - KEPT])
 
 
-def recent(workspaces: Sequence[int], *, now: datetime) -> list[Recent]:
-    """What each series that was active in the last hour spent in its last minutes."""
-    found = []
-    for *series, c5, c15, c60, t5, t15, t60 in rows(
-        RECENT, {"workspaces": list(workspaces), "now": now}
-    ):
-        amounts = {
-            Measure.SPEND.value: dict(zip(SHORT_MINUTES, (c5, c15, c60), strict=True)),
-            Measure.TOKENS.value: dict(zip(SHORT_MINUTES, (t5, t15, t60), strict=True)),
-        }
-        found.append(Recent(Series(*series), amounts))
+Recent = dict[tuple[Series, str], dict[int, Spent]]
+
+
+def recent(workspaces: Sequence[int], *, now: datetime) -> Recent:
+    """What each series that was active in the last hour spent in its last minutes, by measure."""
+    found: Recent = {}
+    for row in rows(RECENT, {"workspaces": list(workspaces), "now": now}):
+        series, sums = Series(*row[:3]), row[3:]
+        costs, tokens, requests = (sums[i :: len(MEASURED)] for i in range(len(MEASURED)))
+        for measure, amounts in ((Measure.SPEND, costs), (Measure.TOKENS, tokens)):
+            found[series, measure.value] = {
+                minutes: Spent(float(amount), int(count))
+                for minutes, amount, count in zip(SHORT_MINUTES, amounts, requests, strict=True)
+            }
     return found
 
 
 def histories(workspaces: Sequence[int], *, end: datetime) -> Iterator[History]:
-    given = {
-        "workspaces": list(workspaces),
-        "start": end - HISTORY_HOURS * HOUR,
-        "end": end,
-    }
-    for *series, backs, costs, tokens, requests in rows(HISTORIES, given):
-        length = max(backs)
-        cost, used = [0.0] * length, [0.0] * length
-        for back, dollars, count in zip(backs, costs, tokens, strict=True):
-            cost[length - back], used[length - back] = dollars, count
-        yield History(Series(*series), requests, cost, used)
+    given = {"start": end - HISTORY_HOURS * HOUR, "end": end}
+    for workspace in workspaces:
+        for kind, subject, backs, *values in arrays(HISTORIES, given | {"workspace": workspace}):
+            yield History(
+                Series(workspace, kind, subject),
+                *(in_order(found, backs) for found in values),
+            )
+
+
+def in_order(values: list[Any], backs: list[int]) -> list[Any]:
+    """Oldest first, with zero for hours that are not there; `backs` are how many hours before the
+    end the others are."""
+    length = max(backs)
+    if backs == [*range(length, 0, -1)]:
+        return values
+    found = [0] * length
+    for back, value in zip(backs, values, strict=True):
+        found[length - back] = value
+    return found
+
+
+def arrays(sql: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Long arrays are read several times as fast as they are, not as text."""
+    connection.ensure_connection()
+    with Cursor(connection.connection) as cursor:
+        return cursor.execute(sql, given, binary=True).fetchall()
 
 
 def rows(sql: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -24,6 +24,7 @@ from usage.insight.seasons import (
     baseline,
     excess_long,
     excess_now,
+    rhythm_of,
 )
 from usage.insight.series import Series
 from usage.spike_models import Anomaly, SeriesKind, SpikeWatch
@@ -97,8 +98,12 @@ class Memory:
         self.baselines, self.known_since = {}, {}
         for history in series.histories(workspaces, end=hour):
             self.known_since[history.series] = hour - len(history.cost) * series.HOUR
+            rhythm = rhythm_of(history.requests)
+            if rhythm is None:
+                continue
             for measure in Measure.values:
-                found = baseline(history.of(measure), request=history.request(measure))
+                request = history.request(measure)
+                found = baseline(history.of(measure), rhythm, request=request)
                 if found is not None:
                     self.baselines[history.series, measure] = found
         self.hour, self.workspaces = hour, tuple(workspaces)
@@ -149,16 +154,12 @@ def found(rules: dict[int, Rules], memory: Memory, *, now: datetime) -> Iterator
     """Each series that spends too much: in its last minutes, and in the hours before."""
     hour = memory.hour or now
     minute = int((now - hour).total_seconds() // 60)
-    short = {
-        (one.series, measure): one.amounts[measure]
-        for one in series.recent(list(rules), now=now)
-        for measure in Measure.values
-    }
+    short = series.recent(list(rules), now=now)
     for (subject, measure), expected in memory.baselines.items():
         rule = rules[subject.workspace_id]
         how = {"spreads": rule.spreads, "least": rule.least[measure]}
-        amounts = {w: float(a) for w, a in short.get((subject, measure), {}).items()}
-        short_excesses = excess_now(expected, amounts, minute=minute, **how) if amounts else []
+        windows = short.get((subject, measure), {})
+        short_excesses = excess_now(expected, windows, minute=minute, **how)
         for excess in (*short_excesses, *excess_long(expected, **how)):
             yield Firing(subject, measure, excess)
 
@@ -233,7 +234,7 @@ class Episodes:
     def go_on(self, anomaly: Anomaly) -> None:
         expected = self.memory.baselines.get((series_of(anomaly), anomaly.measure))
         minutes = (self.now - anomaly.last_seen_at).total_seconds() / 60
-        an_hour = expected.this.expected if expected else 0.0
+        an_hour = expected.hours.this.expected if expected else 0.0
         anomaly.expected += estimate(an_hour * minutes / 60)
         explained_at = (anomaly.last_seen_at - anomaly.detected_at) // NEW_DRIVERS
         self.bring_up_to_now(anomaly)

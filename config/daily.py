@@ -7,12 +7,13 @@ here, because these measures add up.
 from calendar import monthrange
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from config.view import View
 from usage.buckets import cut
+from usage.insight.forecast import Outlook, forecast
 from usage.reports.question import Question, today_in
 from usage.reports.run import Report
 
@@ -26,21 +27,18 @@ METRICS = (
 )
 WEEK = timedelta(7)
 LOOKED_BACK = timedelta(28)
-# Fewer whole days say too little of the days to come.
-LEAST_DAYS_TO_PROJECT = 3
+MINUTES_OF_DAY = 24 * 60
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """The month's spend so far, and at its end should the days to come be like the last ones."""
+    """The month's spend so far, and at its end: null while too little is known."""
 
     spent: Decimal
-    expected: Decimal | None
-    per_day: Decimal | None
+    at_the_end: Outlook | None
     month: date
-    days_left: int
 
 
 def question(view: View) -> Question:
@@ -118,20 +116,22 @@ LINES: dict[str, Callable[[Row], Decimal | None]] = {
 
 
 def projection(view: View, rows: Iterable[Row]) -> Projection:
-    """By the average of the last seven whole days, or as many as there are, at least three."""
+    """By the same forecast as budgets', over the days of the report."""
     today = today_in(view.reach, now=view.now)
     first = today.replace(day=1)
+    end = first + timedelta(monthrange(today.year, today.month)[1])
     spent = {row["day"]: row["cost"] or Decimal(0) for row in rows if row["requests"]}
     so_far = sum((cost for day, cost in spent.items() if first <= day <= today), Decimal(0))
-    days_left = monthrange(today.year, today.month)[1] - today.day
-    since = max(min(spent, default=today), today - WEEK)
-    whole_days = (today - since).days
-    if whole_days < LEAST_DAYS_TO_PROJECT:
-        return Projection(so_far, None, None, first, days_left)
-    recent = sum((cost for day, cost in spent.items() if since <= day < today), Decimal(0))
-    per_day = recent / whole_days
-    # Today is a day like the others, of which a part is spent already.
-    rest_of_today = max(Decimal(0), per_day - spent.get(today, Decimal(0)))
-    return Projection(
-        so_far, so_far + rest_of_today + per_day * days_left, per_day, first, days_left
+    known = days_between(min(spent, default=today), today)
+    found = forecast(
+        [spent.get(day, Decimal(0)) for day in known],
+        today=today,
+        days=(end - today).days,
+        day_left=part_left(view.now.astimezone(view.zone)),
     )
+    return Projection(so_far, found.until(end, spent=so_far) if found else None, first)
+
+
+def part_left(local: datetime) -> Decimal:
+    """Of the local day."""
+    return 1 - Decimal(local.hour * 60 + local.minute) / MINUTES_OF_DAY

@@ -137,15 +137,18 @@ def month_end(view: View, projection: Projection, days: Sequence[Row]) -> Tile:
     month = f"{projection.month:%B}"
     so_far = f"{formatting.money(projection.spent)} so far"
     link = f"?{view.as_query(range='month')}"
-    if projection.expected is None or projection.per_day is None:
+    end = projection.at_the_end
+    if end is None:
         return Tile(f"End of {month}", formatting.UNKNOWN, "", so_far, Change("too early"), link)
+    likely = f"{formatting.money(end.low)} to {formatting.money(end.high)}"
     spent = [row["cost"] or Decimal(0) for row in days if row["day"] >= projection.month]
     return Tile(
         f"End of {month}",
-        f"≈ {formatting.money(projection.expected)}",
-        "If the days to come are like the last whole days, seven at most",
+        f"≈ {formatting.money(end.expected)}",
+        f"Forecast from each weekday's share and the last weeks; four of five such months end "
+        f"between {likely}",
         so_far,
-        Change(f"{formatting.money(projection.per_day)} a day"),
+        Change(likely),
         link,
         sparkline.points(list(accumulate(spent))),
     )

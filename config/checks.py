@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -119,6 +120,44 @@ def check_retention(**_: Any) -> list[CheckMessage]:
         except BadPlace as error:
             found.append(Error(f"{name}: {error}", id="config.E009"))
     return found
+
+
+# Less makes no sense.
+LEAST = {
+    "WEB_WORKERS": 1,
+    "WEB_THREADS": 1,
+    "HOLD_TTL_SECONDS": 1,
+    "STATEMENT_TIMEOUT_SECONDS": 0,
+    "RATE_LIMIT_PER_TOKEN": 0,
+    "TRUSTED_PROXIES": 0,
+}
+
+
+@register(Tags.compatibility)
+def check_numbers(**_: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{name} is {getattr(settings, name)}.",
+            hint=f"Set it to {least} or more.",
+            id="config.E011",
+        )
+        for name, least in LEAST.items()
+        if getattr(settings, name) < least
+    ]
+
+
+@register(Tags.urls)
+def check_public_url(**_: Any) -> list[CheckMessage]:
+    parts = urlsplit(settings.PUBLIC_URL)
+    if parts.scheme in ("http", "https") and parts.hostname and not parts.query:
+        return []
+    return [
+        Error(
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}, and links in mails begin with it.",
+            hint="Write it as people's browsers do: https://spend.example.com",
+            id="config.E012",
+        )
+    ]
 
 
 def can_be_written(directory: Path) -> bool:

@@ -7,12 +7,11 @@ there is none either, Django refuses to start.
 
 from typing import Any
 
-import environ
-
 from config import directories, embedded, kept
+from config.environment import Environment
 from config.unfold import UNFOLD  # noqa: F401 (read by django-unfold)
 
-env = environ.Env()
+env = Environment()
 
 BASE_DIR = directories.BASE_DIR
 DATA_DIR = directories.DATA_DIR
@@ -99,7 +98,7 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         **(
-            env.db_url("DATABASE_URL")
+            env.postgresql("DATABASE_URL")
             if "DATABASE_URL" in env
             else embedded.connection(directories.POSTGRES_DIR)
         ),
@@ -111,9 +110,17 @@ DATABASES = {
 # Statements that ask for it are planned once a connection, unless a pooler stands in between that
 # cannot keep them.
 PREPARE_STATEMENTS = env.bool("PREPARE_STATEMENTS", default=True)
-DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = (
-    0 if PREPARE_STATEMENTS else None
-)
+# A server that vanished without a word (its machine lost its power, or the network between) is
+# given up within half a minute; TCP itself would have threads wait for a quarter of an hour.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+    **DATABASES["default"].get("OPTIONS", {}),
+    "prepare_threshold": 0 if PREPARE_STATEMENTS else None,
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -142,7 +149,7 @@ STORAGES = {
 }
 
 # Mail: EMAIL_URL names the SMTP server; without it mails become files in the data directory.
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="filemail:")
+EMAIL_CONFIG = env.mail_server("EMAIL_URL", default="filemail:")
 EMAIL_BACKEND = EMAIL_CONFIG["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = EMAIL_CONFIG["EMAIL_FILE_PATH"] or str(directories.MAIL_DIR)
 EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"] or "localhost"
@@ -233,7 +240,8 @@ Q_CLUSTER: dict[str, Any] = {
     "scheduler": False,
 }
 
-LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+LOG_FORMAT = env.one_of("LOG_FORMAT", ("line", "json"), default="line")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -241,7 +249,10 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # Answers of 400 to 404 are part of the day and told to whoever asked.
     "loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "ERROR"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
+    "root": {
+        "handlers": ["console"],
+        "level": env.one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING"),
+    },
 }
 
 # Without it there is no /metrics: the figures are nobody's business by default.

@@ -10,6 +10,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from config import systemd
 from config.address import Address
 
 KILL_AFTER_SECONDS = 25
@@ -34,6 +35,9 @@ def serve(address: Address) -> None:
         log_level=LogLevels.warning,
     )
     prepare_to_fork()
+    server.on_startup(
+        lambda: systemd.tell_when_listening(address.port, processes=settings.WEB_WORKERS)
+    )
     # More threads than cores are meant: they wait for PostgreSQL, and share its commits.
     logging.getLogger("_granian").addFilter(lambda line: "Python threads" not in line.getMessage())
     server.serve()

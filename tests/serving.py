@@ -53,10 +53,10 @@ class Server(Processes):
 
 
 @contextlib.contextmanager
-def web(**environment: str) -> Iterator[Server]:
+def web(*, port: int = 0, **environment: str) -> Iterator[Server]:
     """Runs until the block ends; `environment` overrides what the settings read."""
     collect_static()
-    port = free_port()
+    port = port or free_port()
     leader = start("web", PORT=str(port), **environment)
     server = Server(leader, url=f"http://127.0.0.1:{port}")
     try:

@@ -5,6 +5,7 @@ import http.client
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +21,24 @@ class Refused(Exception):
 
 
 class Gateway:
-    """One client, which keeps its connection while it holds. Each thread has its own."""
+    """One client, which keeps its connection while it holds. Each thread has its own.
 
-    def __init__(self, url: str, token: str) -> None:
+    `answers` counts statuses, of any number of clients; 0 is no answer at all.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        answers: Counter[int] | None = None,
+    ) -> None:
         self.host = urlsplit(url).netloc
         self.token = token
+        self.patience = patience
+        self.answers: Counter[int] = Counter() if answers is None else answers
         self.connection: http.client.HTTPConnection | None = None
-        self.failures = 0
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         """The answer. Raises OSError or HTTPException where there is none; 5xx is none."""
@@ -40,21 +52,22 @@ class Gateway:
             response = self.connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException):
+            self.answers[0] += 1
             self.close()
             raise
+        self.answers[response.status] += 1
         if response.status in TRY_AGAIN:
             raise ConnectionError(f"{response.status} {answer[:200]!r}")
-        if response.status != 200:
+        if response.status not in (200, 202):
             raise Refused(f"{response.status} {answer[:500]!r}")
         return json.loads(answer)
 
     def post_until_acknowledged(self, path: str, body: Any, **headers: str) -> Any:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 return self.post(path, body, **headers)
             except (OSError, http.client.HTTPException):
-                self.failures += 1
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(PAUSE_SECONDS)

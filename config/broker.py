@@ -17,7 +17,7 @@ from django_q.humanhash import uuid
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 from django_q.signing import SignedPackage
 
-from config import pulse
+from config import pulse, schedules
 from config.models import Heartbeat
 
 PULSE = "config.broker.show_life"
@@ -68,3 +68,12 @@ def note_end(**_: Any) -> None:
 @receiver(post_execute)
 def note_beat(**_: Any) -> None:
     pulse.beat()
+
+
+@receiver(post_execute)
+def note_schedule(task: dict[str, Any], **_: Any) -> None:
+    """When a schedule's task last succeeded: of those nothing else is kept."""
+    name = task.get("group")
+    if task.get("success") and name in {schedule.name for schedule in schedules.SCHEDULES}:
+        with suppress(Error):
+            Heartbeat.objects.beat(Heartbeat.of_schedule(str(name)), at=timezone.now())

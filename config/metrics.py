@@ -82,18 +82,26 @@ class Collector:
             yield gauge(name, help, getattr(figures, name))
         lag = figures.lag(now=self.now) / SECOND
         yield gauge("fold_lag_seconds", "Since folding last succeeded, while batches wait", lag)
-        ages = GaugeMetricFamily(
-            f"{PREFIX}_heartbeat_age_seconds",
-            "Since a part of the worker showed life",
-            labels=["part"],
-        )
-        for beat in Heartbeat.objects.order_by("name"):
-            ages.add_metric([beat.name], (self.now - beat.beat_at) / SECOND)
-        yield ages
+        yield from self.ages()
         days = condition.days_made_ahead(now=self.now)
         yield gauge("partition_days_ahead", "Days from today on with partitions", days)
         skew = condition.clock_skew() / SECOND
         yield gauge("clock_skew_seconds", "This clock, ahead of the database's", skew)
+
+    def ages(self) -> Iterator[Metric]:
+        parts, schedules = (
+            GaugeMetricFamily(f"{PREFIX}_{name}_age_seconds", help, labels=[label])
+            for name, label, help in (
+                ("heartbeat", "part", "Since a part of the worker showed life"),
+                ("schedule", "schedule", "Since the task of a schedule last succeeded"),
+            )
+        )
+        for beat in Heartbeat.objects.order_by("name"):
+            name = beat.name.removeprefix(Heartbeat.of_schedule(""))
+            family = parts if name == beat.name else schedules
+            family.add_metric([name], (self.now - beat.beat_at) / SECOND)
+        yield parts
+        yield schedules
 
     def of_this_server(self) -> Iterator[Metric]:
         yield gauge("disk_free_bytes", "Free where the data directory is", condition.free_bytes())

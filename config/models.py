@@ -38,6 +38,10 @@ class Heartbeat(models.Model):
     def of_tick(name: str) -> str:
         return f"tick {name}"
 
+    @staticmethod
+    def of_schedule(name: str) -> str:
+        return f"schedule {name}"
+
 
 class BooksCheckQuerySet(models.QuerySet):
     def at_work(self) -> Self:

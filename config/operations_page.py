@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import Failure, Schedule, Task
+from django_q.models import Failure, Schedule
 
 from accounts.scoped_admin import is_platform
 from config import condition, health, schedules
@@ -105,22 +105,26 @@ def part_of(name: str, every: str, last_at: datetime | None, *, now: datetime) -
 
 
 def scheduled_parts(*, now: datetime) -> list[Part]:
-    last: dict[str, Task] = {}
-    for task in Task.objects.filter(func__in=[s.task for s in schedules.SCHEDULES]).order_by(
-        "stopped"
-    ):
-        last[task.func] = task
+    beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
+    tasks = [schedule.task for schedule in schedules.SCHEDULES]
+    failed = dict(Failure.objects.filter(func__in=tasks).order_by("stopped").values_list(
+        "func", "stopped"
+    ))  # fmt: skip
     return [
-        scheduled(row, last.get(row.func), now=now) for row in Schedule.objects.order_by("name")
+        scheduled(row, beats.get(Heartbeat.of_schedule(row.name)), failed.get(row.func), now=now)
+        for row in Schedule.objects.order_by("name")
     ]
 
 
-def scheduled(row: Schedule, task: Task | None, *, now: datetime) -> Part:
+def scheduled(
+    row: Schedule, succeeded_at: datetime | None, failed_at: datetime | None, *, now: datetime
+) -> Part:
+    failed = failed_at is not None and (succeeded_at is None or failed_at > succeeded_at)
     late = row.next_run is not None and now - row.next_run > LATE_AFTER
-    failed = task is not None and not task.success
     state = "failed" if failed else "late" if late else "waiting"
+    last_at = failed_at if failed else succeeded_at
     tone = "bad" if failed or late else ""
-    return Part(row.name, row.cron, task.stopped if task else None, row.next_run, state, tone)
+    return Part(f"schedule {row.name}", row.cron, last_at, row.next_run, state, tone)
 
 
 def largest_tables() -> list[tuple[str, int]]:

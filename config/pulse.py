@@ -53,9 +53,10 @@ class Watch:
 
     def is_silent(self) -> bool:
         now = time.time()
-        if now - self.looked_at > SILENCE_SECONDS / 2:
-            # We have not looked for so long because the machine slept, and the child with us.
+        if abs(now - self.looked_at) > SILENCE_SECONDS / 2:
+            # The machine slept, and the child with us; or its clock was set.
             self._open()
+            self.last_work_at = 0.0
         self.looked_at = now
         if self._somebody_works():
             self.last_work_at = now

@@ -5,6 +5,7 @@ a cron line in UTC, whose task goes through the queue to any worker. Both may ru
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.db import transaction
 
@@ -33,6 +34,7 @@ TICKS = (
     Tick("availability", every_seconds=60, run="usage.tasks.check_availability"),
     Tick("spikes", every_seconds=60, run="usage.tasks.look_for_spikes"),
     Tick("files", every_seconds=15, run="exports.tasks.plan_files"),
+    Tick("calendar", every_seconds=60, run="config.tasks.bring_schedules_forward"),
     # django-q2's own loop looks for what is due every 30 s only.
     Tick("scheduler", every_seconds=1, run="django_q.scheduler.scheduler"),
 )
@@ -68,3 +70,13 @@ def sync() -> None:
             Row.objects.filter(name=schedule.name).delete()
             Row.objects.create(name=schedule.name, **wanted)
     Row.objects.exclude(name__in=[schedule.name for schedule in SCHEDULES]).delete()
+
+
+def bring_forward(*, now: datetime) -> None:
+    """A schedule that ran while a clock was ahead would wait until the clock is there again."""
+    from croniter import croniter
+    from django_q.models import Schedule as Row
+
+    for schedule in SCHEDULES:
+        due_at = croniter(schedule.cron, now.astimezone(UTC)).get_next(datetime)
+        Row.objects.filter(name=schedule.name, next_run__gt=due_at).update(next_run=due_at)

@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from config import books
+from config import books, schedules
 
 
 def check_all_books() -> None:
@@ -11,3 +11,7 @@ def check_all_books() -> None:
 
 def check_books(check_id: int) -> None:
     books.run(check_id, now=timezone.now())
+
+
+def bring_schedules_forward() -> None:
+    schedules.bring_forward(now=timezone.now())

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 
-from django.db import Error, close_old_connections, connection
+from django.db import Error, OperationalError, close_old_connections, connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -55,6 +55,10 @@ class Runner(threading.Thread):
             close_old_connections()
             import_string(self.tick.run)()
             self.note_success()
+        except OperationalError as error:
+            # The database is away, which everybody says; a page of traceback says no more.
+            logger.warning("tick %s: %s", self.tick.name, str(error).strip())
+            return False
         except Exception:
             # Whatever one tick does, it does not stop, and the others never hear of it.
             logger.exception("tick %s failed", self.tick.name)

@@ -37,3 +37,12 @@ def test_a_pulse_leaves_a_heartbeat():
 
 def test_no_task_may_run_longer_than_silence_is_excused(settings):
     assert settings.Q_CLUSTER["timeout"] < pulse.longest_work_seconds()
+
+
+@pytest.mark.parametrize(("success", "kept"), [(True, True), (False, False)])
+def test_when_a_schedule_last_succeeded_is_kept(success, kept):
+    broker.note_schedule({"group": "partitions", "success": success})
+    broker.note_schedule({"group": "somebody's own", "success": True})
+
+    names = Heartbeat.objects.values_list("name", flat=True)
+    assert list(names) == (["schedule partitions"] if kept else [])

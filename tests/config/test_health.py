@@ -49,6 +49,14 @@ def test_readyz_misses_a_worker_that_fell_silent(client, worker_beats):
     assert [reason for reason in reasons if "ticks" in reason] == reasons != []
 
 
+def test_readyz_trusts_no_life_that_a_clock_which_was_ahead_has_left(client, worker_beats):
+    Heartbeat.objects.beat(Heartbeat.QUEUE, at=timezone.now() + timedelta(hours=1))
+
+    assert [reason[:18] for reason in client.get("/readyz").json()["reasons"]] == [
+        "The worker's queue"
+    ]
+
+
 def test_readyz_says_that_migrations_are_missing(client, worker_beats, monkeypatch):
     monkeypatch.setattr(health, "has_unapplied_migrations", lambda: True)
 

@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
+from django_q.models import Task
 
 from config import schedules
 from config.models import Heartbeat
@@ -23,8 +26,29 @@ def test_platform_staff_see_what_runs_and_what_does_not(people, client):
     states = {part.name: part.state for part in context["parts"]}
     assert states["tick fold"] == "running"
     assert states["tick deliver"] == "late"
-    assert {schedule.name for schedule in schedules.SCHEDULES} <= set(states)
+    assert {f"schedule {schedule.name}" for schedule in schedules.SCHEDULES} <= set(states)
     assert len(context["obstacles"]) == 2
+
+
+def test_of_each_schedule_it_is_told_when_it_last_ran_and_whether_it_failed(people, client):
+    client.force_login(people.staff)
+    schedules.sync()
+    now = timezone.now()
+    Heartbeat.objects.beat(Heartbeat.of_schedule("partitions"), at=now)
+    Heartbeat.objects.beat(Heartbeat.of_schedule("savings"), at=now - timedelta(days=1))
+    failure("usage.tasks.find_all_savings", stopped=now)
+
+    parts = {part.name: part for part in client.get(PAGE).context["parts"]}
+
+    ran, failed = parts["schedule partitions"], parts["schedule savings"]
+    assert (ran.last_at, ran.tone) == (now, "")
+    assert (failed.last_at, failed.state) == (now, "failed")
+
+
+def failure(func, *, stopped):
+    Task.objects.create(
+        id=func, name=func, func=func, started=stopped, stopped=stopped, success=False
+    )
 
 
 @pytest.mark.parametrize("who", ["owner", "manager", "accountant", "viewer", "newcomer"])

@@ -95,3 +95,15 @@ def test_files_of_a_dead_group_are_forgotten(watch):
 
     assert not dead.exists()
     assert pulse.beat_file(watch.group).exists()
+
+
+def test_a_clock_that_is_set_back_hides_no_silence(watch, monkeypatch):
+    now = time.time()
+    pulse.beat()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    watch.is_silent()
+
+    monkeypatch.setattr(time, "time", lambda: now - 3600 + pulse.FIRST_BEAT_SECONDS + 1)
+    watch.looked_at = time.time()
+
+    assert watch.is_silent()

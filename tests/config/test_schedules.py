@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from croniter import croniter
 from django.utils.module_loading import import_string
@@ -49,6 +51,16 @@ def test_a_row_that_is_right_keeps_its_next_run(nightly):
     after = nightly("0 3 * * *")
 
     assert (after.pk, after.next_run.year) == (before.pk, 2020)
+
+
+def test_a_schedule_that_ran_while_a_clock_was_ahead_does_not_wait_for_that_time(nightly):
+    nightly("0 3 * * *")
+    Row.objects.update(next_run="2026-11-22T03:00Z")
+
+    for _ in range(2):
+        schedules.bring_forward(now=datetime(2026, 11, 20, 12, tzinfo=UTC))
+
+    assert Row.objects.get().next_run == datetime(2026, 11, 21, 3, tzinfo=UTC)
 
 
 def test_a_changed_cron_line_changes_the_next_run(nightly):

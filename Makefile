@@ -15,7 +15,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CHECK_ENV := env -u DATABASE_URL TOKENBOOK_DATA=.venv/no-data \
 	SECRET_KEY=for-checks-only-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF
 
-.PHONY: run test check format bench lock clean environment test-environment bench-environment \
+.PHONY: run test soak check format bench lock clean environment test-environment bench-environment \
 	browser
 
 # What `manage.py up` does too, after a second of loading Django for nothing.
@@ -30,6 +30,13 @@ test: test-environment browser check
 	$(PY) -m pytest -q $(patsubst %,--ignore=%,$(FIRST_PART) $(SECOND_PART)); third=$$?; \
 	wait $$first; first=$$?; wait $$second; second=$$?; \
 	cat .venv/first-part.log .venv/second-part.log; exit $$((first | second | third))
+
+# Everything that may happen to a company's processes, again and again; as root also a full disk.
+SOAK_MINUTES ?= 15
+soak: test-environment
+	@SOAK_MINUTES=$(SOAK_MINUTES) SOAK_TABLE=.venv/soak.md \
+		$(PY) -m pytest -q -s tests/faults/test_soak.py; code=$$?; \
+	echo "The table is in .venv/soak.md, what the processes said in .venv/soak.log"; exit $$code
 
 check: test-environment
 	$(PY) -m ruff check .

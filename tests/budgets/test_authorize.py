@@ -320,6 +320,31 @@ def test_the_same_id_at_once_under_other_counters_passes_no_hard_budget_by(
     assert held() == [0, 5]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_ask_that_overlaps_its_own_log_leaves_no_hold(
+    make_budget, ask, spend, workspace: Workspace
+):
+    """The log has looked for its hold before, and waits for the counter that the ask has locked."""
+    now = timezone.now()
+    make_budget(hard=True, now=now)
+
+    def log():
+        spend(1, request_id="call", at=now)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            (answer,) = ask({"request_id": "call", "max_cost": "2"}, now=now)
+            logged = pool.submit(log)
+            wait_for_a_lock()
+        logged.result()
+
+    assert answer["hold_id"]
+    assert Hold.objects.get().state == "settled"
+    period = BudgetPeriod.objects.get()
+    assert (period.held, period.estimated) == (0, 1)
+
+
 def wait_for_a_lock():
     for _ in range(500):
         with connection.cursor() as cursor:

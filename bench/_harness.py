@@ -52,8 +52,8 @@ class Place:
     token: str
 
 
-def make_account() -> Place:
-    account = Account.objects.create(name="Bench", slug="bench", time_zone="Europe/Berlin")
+def make_account(slug: str = "bench") -> Place:
+    account = Account.objects.create(name="Bench", slug=slug, time_zone="Europe/Berlin")
     workspace = Workspace.objects.create(account=account, name="Bench", slug="bench")
     _, token = tokens.issue(account=account, name="bench", scopes=Scope.values)
     return Place(account, workspace, token)

@@ -86,8 +86,13 @@ def dollars(limit: Decimal | None) -> str:
     """Every digit of a limit, as `$1,500.00`."""
     if limit is None:
         return NO_LIMIT
-    places = max(2, -int(limit.normalize().as_tuple().exponent)) if limit else 2
-    return f"${limit:,.{places}f}"
+    return f"${with_cents(limit):,f}"
+
+
+def with_cents(limit: Decimal) -> Decimal:
+    """Without the zeros that follow its cents."""
+    exponent = int(limit.normalize().as_tuple().exponent)
+    return limit.quantize(Decimal(1).scaleb(min(exponent, -2)))
 
 
 def current_periods(budget: Budget, *, now: datetime) -> list[int]:

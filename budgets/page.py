@@ -6,11 +6,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from budgets import alerts, burn_down
+from budgets import alerts
 from budgets.ledger import question_of
 from budgets.models import Alert, Budget, BudgetPeriod, Delivery, Hold
+from budgets.outlook import BudgetOutlook, consumed_of, outlook_from
 from budgets.standing import Standing
 from usage import formatting
+from usage.insight.forecast import LOOKED_BACK_DAYS, RunOut
 from usage.reports.run import ask
 
 DAY = timedelta(1)
@@ -47,30 +49,23 @@ class Verdict:
 
 def context(budget: Budget, standing: Standing, *, now: datetime) -> dict[str, Any]:
     """What the page shows; `standing` is the budget's own."""
-    today = now.astimezone(budget.account.zone).date()
-    first = standing.start_on
+    local = now.astimezone(budget.account.zone)
+    today, first = local.date(), standing.start_on
     if standing.end_on is None:
         first = max(first, today - (SHOWN_DAYS - 1) * DAY)
-    looked_from = min(first, today - burn_down.LOOKED_AT_DAYS * DAY)
+    looked_from = min(first, today - LOOKED_BACK_DAYS * DAY)
     report = ask(question_of(budget, looked_from, standing.end_on, granularity="day"), now=now)
     by_day = {row["day"]: row for row in report.rows}
     amounts = {day: consumed_of(row) for day, row in by_day.items()}
-    projection = burn_down.project(
-        amounts,
-        consumed=standing.consumed,
-        limit=standing.limit,
-        today=today,
-        end_on=standing.end_on,
-    )
+    outlook = outlook_from(amounts, standing, local=local)
     days = spent_days(by_day, standing, first)
     period = BudgetPeriod.objects.filter(budget=budget, start_on=standing.start_on).first()
     return {
         "standing": standing,
         "zone": budget.account.zone,
         "now": now,
-        "projection": projection,
-        "outlook": outlook(standing, projection),
-        "chart": chart(standing, days, amounts, projection, first=first, today=today),
+        "outlook": in_words(standing, outlook),
+        "chart": chart(standing, days, amounts, outlook, first=first, today=today),
         "days": list(reversed(days)),
         "verdicts": verdicts(budget, standing, period),
         "told_to": told_to(budget),
@@ -78,10 +73,6 @@ def context(budget: Budget, standing: Standing, *, now: datetime) -> dict[str, A
         "changes": budget.changes.all()[:SHOWN_CHANGES],
         "earlier": earlier_periods(budget, standing),
     }
-
-
-def consumed_of(row: dict[str, Any]) -> Decimal:
-    return (row["cost"] or NOTHING) + (row["ceiling_cost"] or NOTHING)
 
 
 def spent_days(
@@ -107,67 +98,93 @@ def spent_days(
     return days
 
 
-def outlook(standing: Standing, projection: burn_down.Projection) -> str:
-    """What comes of it at this rate, in a sentence that says what it is based on."""
-    if projection.per_day is None:
-        return "No whole day with spend yet: it is too early to say where this is going."
-    days = f"{projection.days_seen} day{'' if projection.days_seen == 1 else 's'}"
-    rate = f"At {formatting.money(projection.per_day)} a day, the average of the last {days},"
+def in_words(standing: Standing, outlook: BudgetOutlook | None) -> str:
+    """Where it is going, with the range in which four of five outcomes lie."""
+    if outlook is None:
+        return "Less than three whole days since the first spend: too early to say where it goes."
+    run_out = outlook.run_out
     if standing.limit is not None and standing.consumed >= standing.limit:
-        return f"{rate} it would go on; the limit is used up already."
-    if projection.runs_out_on:
-        return f"{rate} the limit is reached on {projection.runs_out_on:%a %Y-%m-%d}."
-    if projection.at_the_end is not None:
-        end = formatting.money(projection.at_the_end)
-        return f"{rate} the {standing.period} ends at {end}{percent_of(standing, projection)}."
-    return f"{rate} the limit is not reached within three years."
+        return f"The limit is used up. {at_the_end(standing, outlook)}".strip()
+    if run_out and run_out.expected:
+        return f"The limit is likely reached on {weekday(run_out.expected)}{earliest_to(run_out)}."
+    reached = ""
+    if run_out and run_out.earliest:
+        reached = f" The limit may be reached from {weekday(run_out.earliest)} on."
+    elif run_out and standing.end_on is None:
+        reached = "The limit is not likely reached within a year."
+    return f"{at_the_end(standing, outlook)}{reached}" or "It has no limit and no end."
 
 
-def percent_of(standing: Standing, projection: burn_down.Projection) -> str:
-    if not standing.limit or projection.at_the_end is None:
+def at_the_end(standing: Standing, outlook: BudgetOutlook) -> str:
+    end = outlook.at_the_end
+    if end is None:
         return ""
-    return f", {projection.at_the_end * 100 / standing.limit:.0f} % of the limit"
+    low, expected, high = (formatting.money(sum_) for sum_ in (end.low, end.expected, end.high))
+    part = f", {end.expected * 100 / standing.limit:.0f} % of the limit" if standing.limit else ""
+    return f"The {standing.period} likely ends at {expected}{part}: from {low} to {high}."
+
+
+def earliest_to(run_out: RunOut) -> str:
+    late = f"by {weekday(run_out.latest)}" if run_out.latest else "perhaps not in these days at all"
+    if run_out.earliest in (None, run_out.expected):
+        return "" if run_out.latest == run_out.expected else f", {late}"
+    return f": {weekday(run_out.earliest)} at the earliest, {late}"
+
+
+def weekday(day: date) -> str:
+    return f"{day:%a %Y-%m-%d}"
 
 
 def chart(
     standing: Standing,
     days: list[SpentDay],
     amounts: dict[date, Decimal],
-    projection: burn_down.Projection,
+    outlook: BudgetOutlook | None,
     *,
     first: date,
     today: date,
 ) -> dict[str, Any] | None:
-    """What is left of the limit day by day, then at this rate. Numbers draw, texts are read."""
+    """What is left of the limit day by day, then what likely will be. Numbers draw, texts are
+    read."""
     if not standing.limit:
         return None
     limit = standing.limit
     end_on = standing.end_on or today + SHOWN_AHEAD * DAY
     shown = [first + number * DAY for number in range((end_on - first).days)]
     by_then = {one.day: one.consumed_by_then for one in days}
-    ahead = burn_down.expected(
-        amounts,
-        consumed=standing.consumed,
-        per_day=projection.per_day or NOTHING,
-        today=today,
-        end_on=end_on,
-    )
     left, sum_ = [], standing.consumed - sum((amounts.get(d, NOTHING) for d in shown), NOTHING)
     for day in shown:
         sum_ = by_then.get(day, sum_)
         left.append(float(limit - sum_) if day <= today else None)
-    is_known = projection.per_day is not None
-    # From what is left now, so that both lines meet today.
-    ahead[today] = standing.consumed
-    projected = [float(limit - ahead[day]) if is_known and day in ahead else None for day in shown]
+    low, expected, high = courses(standing, outlook, shown, today=today)
     return {
         "labels": [f"{day:%b} {day.day}" for day in shown],
         "titles": [f"{day:%a} {day.day} {day:%b %Y}" for day in shown],
         "left": left,
-        "projected": projected,
+        "expected": expected,
+        "low": low,
+        "high": high,
         "spent": [formatting.money(amounts.get(day, NOTHING)) for day in shown],
         "limit": float(limit),
     }
+
+
+def courses(
+    standing: Standing, outlook: BudgetOutlook | None, shown: list[date], *, today: date
+) -> tuple[list[float | None], ...]:
+    """What will be left by the end of each day: at the least, expected, at the most. From what is
+    left now, so that all lines meet today."""
+    limit = standing.limit or NOTHING
+    now = float(limit - standing.consumed) if outlook else None
+    found: list[tuple[float | None, ...]] = []
+    for day in shown:
+        if outlook and day > today:
+            by_then = outlook.by_the_end_of(day)
+            sums = (by_then.high, by_then.expected, by_then.low)
+            found.append(tuple(float(limit - sum_) for sum_ in sums))
+        else:
+            found.append((now if day == today else None,) * 3)
+    return tuple(list(course) for course in zip(*found, strict=True)) or ([], [], [])
 
 
 def verdicts(budget: Budget, standing: Standing, period: BudgetPeriod | None) -> list[Verdict]:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
 
 from budgets.ledger import period_of, question_of
 from budgets.models import Budget
+from budgets.outlook import consumed_of
 from usage import formatting
 from usage.reports.run import ask
 
@@ -115,10 +115,6 @@ def refused(budget: Budget, start_on: date, end_on: date, *, now: datetime) -> R
             )  # fmt: skip
         before += cost
     return whole
-
-
-def consumed_of(row: dict[str, Any]) -> Decimal:
-    return (row["cost"] or NOTHING) + (row["ceiling_cost"] or NOTHING)
 
 
 def share(count: int, part: Decimal, whole: Decimal) -> int:

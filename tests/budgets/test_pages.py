@@ -45,7 +45,8 @@ def logged_in(user) -> Client:
 
 def record(people: People, **fields) -> None:
     now = timezone.now()
-    post(people.acme, native(occurred_at=None, workspace="research", **fields), now=now)
+    row = native(**{"occurred_at": None, "workspace": "research"} | fields)
+    post(people.acme, row, now=now)
 
 
 def page_of(budget: Budget) -> str:
@@ -223,3 +224,25 @@ def test_an_alert_leads_to_its_budget_and_back(people, budget):
     assert (
         f"/admin/budgets/alert/{alert.pk}/change/" in client.get(page_of(budget)).content.decode()
     )
+
+
+def test_it_says_when_the_limit_is_likely_reached_and_in_what_range(people):
+    now = timezone.now()
+    for back in range(1, 21):
+        record(people, input_tokens=1_000_000, occurred_at=(now - timedelta(back)).isoformat())
+    budget = make(people, period="total", limit=Decimal(100))
+    answer = logged_in(people.viewer).get(page_of(budget))
+    day = r"\w{3} \d{4}-\d\d-\d\d"
+    sentence = rf"The limit is likely reached on {day}(: {day} at the earliest)?, by {day}\."
+    assert re.search(sentence, text_of(answer))
+    drawn = answer.context["overview"]["chart"]
+    *_, (low, expected, high) = zip(drawn["low"], drawn["expected"], drawn["high"], strict=True)
+    assert low < expected < high < 50
+
+
+def test_the_form_shows_a_limit_with_its_cents_and_no_more_zeros(people):
+    client = logged_in(people.owner)
+    for limit, shown in (("527", "527.00"), ("0.125", "0.125"), ("0", "0.00")):
+        page = client.get(page_of(make(people, name=shown, limit=Decimal(limit))))
+        assert page.context["adminform"].form["limit"].value() == Decimal(shown)
+        assert f'value="{shown}"' in page.content.decode()

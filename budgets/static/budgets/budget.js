@@ -1,5 +1,6 @@
 // A budget's page: the burn-down, the form's fields that fit the scope, and what a cap had refused.
 (() => {
+  const RANGE = "Four of five outcomes";
   const SUBJECTS = ["workspace", "project", "member", "api_key"];
 
   const colour = (name) =>
@@ -55,16 +56,25 @@
         display: true,
         position: "bottom",
         align: "start",
-        labels: { color: colour("--tb-body"), boxWidth: 18, boxHeight: 1 },
+        labels: {
+          color: colour("--tb-body"),
+          boxWidth: 18,
+          boxHeight: 1,
+          filter: (item) => item.text !== "",
+        },
       },
       tooltip: {
+        filter: (item) => item.dataset.label !== "",
         backgroundColor: colour("--tb-tooltip"),
         titleColor: colour("--tb-tooltip-text"),
         bodyColor: colour("--tb-tooltip-text"),
         footerColor: colour("--tb-tooltip-text"),
         callbacks: {
           title: (items) => (items.length ? data.titles[items[0].dataIndex] : ""),
-          label: (item) => ` ${item.dataset.label}  ${money(item.raw)}`,
+          label: (item) =>
+            item.dataset.label === RANGE
+              ? ` ${RANGE}  ${money(data.low[item.dataIndex])} to ${money(item.raw)}`
+              : ` ${item.dataset.label}  ${money(item.raw)}`,
           footer: (items) =>
             items.length && data.left[items[0].dataIndex] !== null
               ? `Spent that day  ${data.spent[items[0].dataIndex]}`
@@ -84,13 +94,16 @@
     Chart.defaults.font.size = 12;
     const fill = { target: "origin", above: "rgb(59 111 182 / 0.12)", below: "rgb(207 59 48 / 0.15)" };
     const quiet = colour("--tb-quiet");
+    const edge = { borderWidth: 0, pointHoverRadius: 0, backgroundColor: "rgb(128 128 128 / 0.18)" };
     chart = new Chart(document.getElementById("tb-burn-down"), {
       type: "line",
       data: {
         labels: data.labels,
         datasets: [
           line("Left of the limit", data.left, { fill }),
-          line("At this rate", data.projected, { borderDash: [5, 5], borderColor: quiet }),
+          line("Expected", data.expected, { borderDash: [5, 5], borderColor: quiet }),
+          line(RANGE, data.high, { ...edge, fill: "+1" }),
+          line("", data.low, edge),
         ],
       },
       options: options(data),

@@ -84,8 +84,9 @@ def unfold(account: Account) -> date | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLLUP_LOCK])
         logged = logged_days(cursor, workspace_ids)
-        drop(cursor, [unit for unit in logged if unit.is_whole])
-        subtract(cursor, [unit for unit in logged if not unit.is_whole])
+        zone = account.time_zone
+        drop(cursor, [unit for unit in logged if unit.is_whole], zone=zone)
+        subtract(cursor, [unit for unit in logged if not unit.is_whole], zone=zone)
         cursor.execute(INTO_LEDGER, {"workspaces": workspace_ids})
         cursor.execute(FIRST_DAY, {"workspaces": workspace_ids})
         return cursor.fetchone()[0]
@@ -133,23 +134,24 @@ def parameters_of(units: Sequence[LoggedDay]) -> dict[str, Any]:
 
 
 def day_of(rollup: Rollup) -> str:
-    return "t.day" if rollup.grain == "day" else "(t.hour AT TIME ZONE z.time_zone)::date"
+    """The zone as a parameter: joined to, it was looked up for each hour as often as days."""
+    return "t.day" if rollup.grain == "day" else "(t.hour AT TIME ZONE %(zone)s)::date"
 
 
 UNITS = "unnest(%(workspace_ids)s::int[], %(days)s::date[]) AS u(workspace_id, day)"
 
 
-def drop(cursor: Any, units: Sequence[LoggedDay], *, only_zeros: bool = False) -> None:
-    """Delete the sums of those days."""
+def drop(cursor: Any, units: Sequence[LoggedDay], *, zone: str, only_zeros: bool = False) -> None:
+    """Delete the sums of those days of the zone."""
     if not units:
         return
     for rollup in (*ROLLUPS, *HISTOGRAMS):
         only = f"AND {rollup.is_zero}" if only_zeros else ""
         cursor.execute(
-            f"DELETE FROM {rollup.table} t USING {UNITS}, accounts_workspace w, accounts_account z "
-            "WHERE t.workspace_id = ANY(%(workspaces)s) AND t.workspace_id = u.workspace_id AND "
-            f"w.id = t.workspace_id AND z.id = w.account_id AND {day_of(rollup)} = u.day {only}",
-            parameters_of(units),
+            f"DELETE FROM {rollup.table} t USING {UNITS} "
+            "WHERE t.workspace_id = ANY(%(workspaces)s) AND t.workspace_id = u.workspace_id "
+            f"AND {day_of(rollup)} = u.day {only}",
+            parameters_of(units) | {"zone": zone},
         )
 
 
@@ -160,12 +162,12 @@ MINUS = into_every_rollup(
 )
 
 
-def subtract(cursor: Any, units: Sequence[LoggedDay]) -> None:
+def subtract(cursor: Any, units: Sequence[LoggedDay], *, zone: str) -> None:
     """Take just the rows that the log has out of the sums; the rest is of rows that are gone."""
     if not units:
         return
     cursor.execute(MINUS, parameters_of(units))
-    drop(cursor, units, only_zeros=True)
+    drop(cursor, units, zone=zone, only_zeros=True)
 
 
 INTO_LEDGER = """

@@ -68,6 +68,7 @@ NOT_AUDITED = {
     "usage.ProviderMinute": "a sum",
     "usage.ProviderState": "the last of its changes",
     "usage.ProviderChange": "is itself a record",
+    "usage.ZoneChange": "says itself who asked and what became of it",
     "usage.GoneDay": "a sum of what was removed",
     "budgets.BudgetChange": "is itself a record",
     "budgets.Notice": "derived from what was found",

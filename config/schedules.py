@@ -31,6 +31,7 @@ TICKS = (
     Tick("reprice", every_seconds=1, run="usage.tasks.reprice"),
     Tick("exports", every_seconds=10, run="exports.tasks.revive_exports"),
     Tick("reattribute", every_seconds=1, run="usage.tasks.reattribute"),
+    Tick("zones", every_seconds=1, run="usage.tasks.change_zones"),
     Tick("availability", every_seconds=60, run="usage.tasks.check_availability"),
     Tick("spikes", every_seconds=60, run="usage.tasks.look_for_spikes"),
     Tick("files", every_seconds=15, run="exports.tasks.plan_files"),

@@ -11,12 +11,15 @@ class UsageConfig(AppConfig):
     def ready(self) -> None:
         from accounts import reattribution, zones
         from accounts.models import Account
-        from usage.rollups import reattribute, recut
+        from usage.rollups import reattribute, recut, zone_change
 
         post_migrate.connect(make_partitions, sender=self)
         pre_save.connect(recut.before_account_is_saved, sender=Account)
         post_save.connect(recut.after_account_is_saved, sender=Account)
         zones.may_change += [recut.check_nothing_is_re_priced, recut.check_closed_days_stay]
+        zones.may_change.append(zone_change.check_not_on_its_way)
+        zones.later.append(zone_change.ask_later)
+        zones.told.append(zone_change.how_far)
         zones.waiting.append(recut.requests_waiting)
         reattribution.counted.append(reattribute.how_much)
 

@@ -279,3 +279,4 @@ from usage.insight_models import ModelCapability, Saving  # noqa: E402, F401
 from usage.repricing_models import RepricedModel, Repricing  # noqa: E402, F401
 from usage.retention_models import GoneDay  # noqa: E402, F401
 from usage.spike_models import Anomaly, SeriesHour, SpikeWatch  # noqa: E402, F401
+from usage.zone_change_models import ZoneChange  # noqa: E402, F401

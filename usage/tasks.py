@@ -8,6 +8,7 @@ from usage import partitions
 from usage.insight import availability, savings, spikes
 from usage.pricing import repricing_work
 from usage.rollups import reattribute as reattribute_history
+from usage.rollups import zone_change
 from usage.rollups.fold import fold as fold_once
 
 
@@ -22,6 +23,10 @@ def reprice() -> None:
 
 def reattribute() -> None:
     reattribute_history.work(now=timezone.now())
+
+
+def change_zones() -> None:
+    zone_change.work()
 
 
 def make_partitions() -> None:

@@ -1,7 +1,7 @@
 """Accounts and what is in them: workspaces, clients, members, projects, API keys."""
 
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,6 +22,7 @@ from accounts.models import (
     Client,
     Member,
     Project,
+    User,
     Workspace,
 )
 from accounts.resources import ClientResource, MemberResource, ProjectResource
@@ -70,9 +71,10 @@ class ScopedImportExport(ImportExportModelAdmin):
 
 
 ANOTHER_ZONE = (
-    "Another zone takes effect at once, and cannot be previewed: days whose single requests are "
-    "kept are cut anew, in every report and every budget; older days stay as they were cut. "
-    "Reports are exact meanwhile, and slower for a while."
+    "Another zone cannot be previewed: days whose single requests are kept are cut anew, in every "
+    "report and every budget; older days stay as they were cut. Of many requests this takes "
+    "minutes, and the old days count until it is done. Reports are exact all the time, and slower "
+    "for a while."
 )
 IS_CUT_ANEW = (
     "Days and budget periods are those of {} from now on, in every report, as far back as single "
@@ -199,14 +201,22 @@ class AccountAdmin(ArchivableAdmin):
         return form
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if change and "time_zone" in form.changed_data:
-            messages.success(request, IS_CUT_ANEW.format(obj.time_zone))
+        """Only what was changed: the worker may be moving the account to another zone meanwhile."""
+        if not change:
+            return super().save_model(request, obj, form, change)
+        changed, stored = set(form.changed_data), Account.objects.get(pk=obj.pk)
+        if "time_zone" in changed:
+            later = zones.ask_later(stored, obj.time_zone, by=cast(User, request.user))
+            changed -= {"time_zone"} if later else set()
+            messages.success(request, later or IS_CUT_ANEW.format(obj.time_zone))
+        obj.save(update_fields=changed)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         account = kw.get("obj")
         if request.method == "GET" and account and (waiting := zones.requests_waiting(account)):
             messages.info(request, STILL_BEING_CUT.format(waiting))
+        for text in zones.how_far(account) if request.method == "GET" and account else ():
+            messages.info(request, text)
         return super().render_change_form(request, context, *args, **kw)
 
 

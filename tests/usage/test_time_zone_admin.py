@@ -8,9 +8,11 @@ from accounts.models import Account
 from tests.books import assert_books_balance
 from tests.factories import NOW, fetch, native, post
 from tests.people import People, make_people
+from usage.models import ZoneChange
 from usage.pricing import reprice
-from usage.rollups import recut
+from usage.rollups import recut, zone_change
 from usage.rollups.fold import fold_all
+from usage.tasks import change_zones
 
 pytestmark = pytest.mark.django_db
 KOLKATA = "Asia/Kolkata"
@@ -98,3 +100,71 @@ def test_a_re_pricing_at_work_is_in_the_way(client, people):
 def test_what_is_no_zone_is_said_at_its_field(client, people):
     client.force_login(people.owner)
     assert "is not a time zone" in save(client, people.acme, time_zone="Mars/Olympus")
+
+
+@pytest.fixture
+def many(people, monkeypatch) -> People:
+    """As if one request were too many to cut while somebody waits."""
+    monkeypatch.setattr(zone_change, "AT_ONCE", 0)
+    return people
+
+
+def test_many_requests_are_cut_by_the_worker(client, many):
+    client.force_login(many.owner)
+
+    page = save(client, many.acme, time_zone=KOLKATA, name="Acme anew")
+
+    assert (many.acme.time_zone, many.acme.name) == ("UTC", "Acme anew")
+    assert "To be cut into the days of Asia/Kolkata: 1 request." in page
+    assert "in about a minute; until then days and budget periods are those of UTC" in page
+    assert fetch("SELECT day FROM usage_day_model") == [{"day": date(2026, 11, 1)}]
+    assert_books_balance()
+
+    change_zones()
+    many.acme.refresh_from_db()
+    assert many.acme.time_zone == KOLKATA
+    assert_books_balance()
+    fold_all()
+    assert fetch("SELECT day FROM usage_day_model") == [{"day": date(2026, 11, 2)}]
+    assert "into the days of" not in client.get(address(many.acme)).content.decode()
+
+
+def test_an_account_on_its_way_goes_nowhere_else(client, many):
+    client.force_login(many.owner)
+    save(client, many.acme, time_zone=KOLKATA)
+
+    assert "is on its way to Asia/Kolkata already" in save(
+        client, many.acme, time_zone="Asia/Tokyo"
+    )
+    assert ZoneChange.objects.get().time_zone == KOLKATA
+
+
+def test_what_the_worker_may_not_move_stays_and_says_why(client, many):
+    client.force_login(many.owner)
+    save(client, many.acme, time_zone=KOLKATA)
+    days = {"start_on": date(2026, 11, 1), "end_on": date(2026, 11, 2)}
+    reprice.request(many.acme, **days, only_unpriced=False, by=None, now=NOW)
+
+    change_zones()
+
+    page = client.get(address(many.acme)).content.decode()
+    assert "was not moved to Asia/Kolkata: A re-pricing of this account is at work" in page
+    many.acme.refresh_from_db()
+    assert many.acme.time_zone == "UTC"
+
+
+def test_a_worker_that_dies_begins_again(client, many, monkeypatch):
+    client.force_login(many.owner)
+    save(client, many.acme, time_zone=KOLKATA)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(recut, "on_recut", [lambda *_, **__: 1 / 0])
+        with pytest.raises(ZeroDivisionError):
+            change_zones()
+    assert (
+        "Being cut into the days of Asia/Kolkata" in client.get(address(many.acme)).content.decode()
+    )
+
+    change_zones()
+    many.acme.refresh_from_db()
+    assert many.acme.time_zone == KOLKATA

@@ -1,6 +1,6 @@
 """Records/s over HTTP, authenticated, priced, durable and folded, beside bare COPY in the same run.
 
-`--stored N` first fills the log with N requests: speed should not depend on them.
+`--stored N` measures before and after the log is filled with N requests: they should not matter.
 """
 
 import argparse
@@ -54,12 +54,18 @@ def bodies(rng: random.Random, *, batch: int, count: int) -> list[bytes]:
 
 
 def post_all(
-    server: harness.serving.Server, token: str, *, batch: int, clients: int, records: int
+    server: harness.serving.Server,
+    token: str,
+    *,
+    batch: int,
+    clients: int,
+    records: int,
+    seed: str = "",
 ) -> harness.Timing:
-    """Every client posts its share, over a connection of its own; then all is sent again."""
+    """Every client posts its share, over a connection of its own; another seed, other requests."""
     count = max(records // batch // clients, 1)
     prepared = [
-        bodies(random.Random(f"{batch} {clients} {n}"), batch=batch, count=count)
+        bodies(random.Random(f"{batch} {clients} {n} {seed}"), batch=batch, count=count)
         for n in range(clients)
     ]
     return post_prepared(server, token, prepared)
@@ -137,15 +143,32 @@ SELECT occurred_at, occurred_at, nextval('usage_batch_id_seq'), %(workspace)s, 1
 
 
 def fill(number: int, workspace_id: int) -> None:
-    """Requests of the last 30 days, straight into the log."""
+    """Requests of the last 30 days, straight into the log, whose indexes are made afterwards."""
     step = 500_000
     with connection.cursor() as cursor:
+        cursor.execute(DROP_INDEXES)
         for first in range(0, number, step):
             last = min(first + step, number) - 1
             values = {"number": number, "first": first, "last": last, "workspace": workspace_id}
             cursor.execute(FILL, values)
+        cursor.execute(CREATE_INDEXES)
         cursor.execute("VACUUM ANALYZE usage_requestlog")
         cursor.execute("VACUUM ANALYZE usage_requestkey")
+        # What was written is on the disk, and nobody writes it while others are measured.
+        cursor.execute("CHECKPOINT")
+
+
+DROP_INDEXES = """
+ALTER TABLE usage_requestkey DROP CONSTRAINT every_request_once;
+DROP INDEX usage_requestlog_by_time, usage_requestlog_by_batch;
+"""
+# As the migration makes them.
+CREATE_INDEXES = """
+ALTER TABLE usage_requestkey
+    ADD CONSTRAINT every_request_once PRIMARY KEY (workspace_id, request_id);
+CREATE INDEX usage_requestlog_by_time ON usage_requestlog (workspace_id, occurred_at);
+CREATE INDEX usage_requestlog_by_batch ON usage_requestlog (batch_id);
+"""
 
 
 def megabytes(leader: int) -> float:
@@ -160,44 +183,76 @@ SHAPES = [
     (1000, 1, 50_000), (1000, 4, 100_000), (1000, 8, 100_000),
     (10_000, 1, 100_000), (10_000, 4, 160_000),
 ]  # fmt: skip
+# What is measured again once the log is filled. The first of them comes right after a checkpoint,
+# when PostgreSQL writes each page that changes to the WAL whole.
+AGAIN = [
+    (1000, 8, 100_000),
+    (1, 16, 4_000), (100, 8, 80_000), (1000, 8, 200_000), (10_000, 4, 160_000),
+]  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stored", type=int, default=0, help="requests in the log beforehand")
+    parser.add_argument("--stored", type=int, default=0, help="requests to fill the log with")
     parser.add_argument("--share", type=float, default=1, help="of the usual number of records")
     options = parser.parse_args()
-    print(f"## Ingest ({harness.machine()}; {options.stored:,} requests stored before)\n")
-    rows: list[tuple[object, ...]] = []
+    print(f"## Ingest ({harness.machine()})\n")
     with harness.database():
         place = harness.make_account()
-        fill(options.stored, place.workspace.pk)
         with harness.web() as server, harness.worker():
             post_all(server, place.token, batch=1000, clients=2, records=10_000)
-            bare = copied("usage_requestlog", 200_000)
-            plain = copied(unindexed(), 200_000)
-            rows.append(("COPY, same table", 1, f"{bare:,.0f}", "", "", "1"))
-            rows.append(("COPY, no index", 1, f"{plain:,.0f}", "", "", f"{plain / bare:.2f}"))
-            for batch, clients, usual in SHAPES:
-                timing = post_all(
-                    server,
-                    place.token,
-                    batch=batch,
-                    clients=clients,
-                    records=int(usual * options.share),
-                )
-                rows.append(line(str(batch), clients, batch, timing, bare))
-            again = bodies(random.Random("again"), batch=1000, count=40)
-            post_prepared(server, place.token, [again])
-            timing = post_prepared(server, place.token, [again])
-            rows.append(line("1000, re-sent", 1, 1000, timing, bare))
-            path = "/api/v1/ingest/litellm/"
-            timing = post_prepared(server, place.token, [litellm_bodies(count=20)], path)
-            rows.append(line("500 of LiteLLM, 6 MB", 1, 500, timing, bare))
+            if options.stored:
+                as_it_fills(server, place, options.stored)
+            else:
+                all_shapes(server, place, options.share)
             memory = megabytes(server.leader.pid)
         fold_all()
-    harness.table(("batch", "clients", "records/s", "p50 ms", "p99 ms", "of COPY"), rows)
     print(f"\nMemory of the web processes afterwards: {memory:,.0f} MB")
+
+
+def all_shapes(server: harness.serving.Server, place: harness.Place, share: float) -> None:
+    rows: list[tuple[object, ...]] = []
+    bare = copied("usage_requestlog", 200_000)
+    plain = copied(unindexed(), 200_000)
+    rows.append(("COPY, same table", 1, f"{bare:,.0f}", "", "", "1"))
+    rows.append(("COPY, no index", 1, f"{plain:,.0f}", "", "", f"{plain / bare:.2f}"))
+    for batch, clients, usual in SHAPES:
+        records = int(usual * share)
+        timing = post_all(server, place.token, batch=batch, clients=clients, records=records)
+        rows.append(line(str(batch), clients, batch, timing, bare))
+    again = bodies(random.Random("again"), batch=1000, count=40)
+    post_prepared(server, place.token, [again])
+    timing = post_prepared(server, place.token, [again])
+    rows.append(line("1000, re-sent", 1, 1000, timing, bare))
+    path = "/api/v1/ingest/litellm/"
+    timing = post_prepared(server, place.token, [litellm_bodies(count=20)], path)
+    rows.append(line("500 of LiteLLM, 6 MB", 1, 500, timing, bare))
+    harness.table(("batch", "clients", "records/s", "p50 ms", "p99 ms", "of COPY"), rows)
+
+
+def as_it_fills(server: harness.serving.Server, place: harness.Place, stored: int) -> None:
+    """The same before and after the log is filled, in one run."""
+    rates = []
+    for number in (0, stored):
+        if number:
+            fill(number, place.workspace.pk)
+        rates.append(
+            [records_a_second(server, place, shape, f"{number} {shape}") for shape in AGAIN]
+        )
+    rows = [
+        (batch, clients, f"{empty:,.0f}", f"{full:,.0f}", f"{full / empty:.2f}")
+        for (batch, clients, _), empty, full in zip(AGAIN, *rates, strict=True)
+    ]
+    header = ("batch", "clients", "records/s, empty", f"records/s, {stored:,} stored", "ratio")
+    harness.table(header, rows)
+
+
+def records_a_second(
+    server: harness.serving.Server, place: harness.Place, shape: tuple[int, int, int], seed: str
+) -> float:
+    batch, clients, records = shape
+    timing = post_all(server, place.token, batch=batch, clients=clients, records=records, seed=seed)
+    return len(timing.calls) * batch / timing.seconds
 
 
 def line(

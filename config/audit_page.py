@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from typing import Any
 
@@ -21,9 +21,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from accounts import moments
 from accounts.access import Right
 from accounts.models import Account
-from accounts.scoped_admin import is_platform, whole_accounts
+from accounts.scoped_admin import is_platform, reach_of, whole_accounts
 from config import audit
 from config.models import AuditEntry
 from exports.formats import defused
@@ -89,7 +90,8 @@ def page(request: HttpRequest) -> HttpResponse:
     tidy = tidied(request.GET)
     if tidy is not None:
         return HttpResponseRedirect(f"{request.path}?{tidy}")
-    found = chosen(visible(request), request.GET)
+    zone = moments.zone_of(reach_of(request))
+    found = chosen(visible(request), request.GET, zone)
     before = whole(request.GET.get("before"))
     rows = list((found.filter(id__lt=before) if before else found)[: PAGE_SIZE + 1])
     names = account_names(request)
@@ -97,7 +99,7 @@ def page(request: HttpRequest) -> HttpResponse:
         request,
         "config/audit.html",
         title="Audit log",
-        lines=[line_of(entry, names) for entry in rows[:PAGE_SIZE]],
+        lines=[line_of(entry, names, zone) for entry in rows[:PAGE_SIZE]],
         older=with_changed(request.GET, before=str(rows[PAGE_SIZE - 1].pk))
         if len(rows) > PAGE_SIZE
         else None,
@@ -109,7 +111,7 @@ def page(request: HttpRequest) -> HttpResponse:
         accounts=sorted(names.items(), key=lambda item: item[1].lower()),
         kinds=sorted(kinds().items(), key=lambda item: item[1]),
         actions=AuditEntry.Action.choices,
-        zone=UTC,
+        zone=zone,
     )
 
 
@@ -123,7 +125,8 @@ def history(request: HttpRequest) -> HttpResponse:
     entries = list(of_it[:SHOWN_HISTORY])
     if not may_see_object(request, account_id, entries):
         raise Http404
-    moment = moment_of(request.GET.get("on")) or timezone.now()
+    zone = moments.zone_of(reach_of(request))
+    moment = moment_of(request.GET.get("on"), zone) or timezone.now()
     then = audit.as_of(row, of_it.iterator(), moment=moment)
     names = account_names(request)
     return render(
@@ -135,9 +138,11 @@ def history(request: HttpRequest) -> HttpResponse:
         object_id=object_id,
         moment=moment,
         on=request.GET.get("on", ""),
-        facts=[(label(table, name), text(value)) for name, value in sorted((then or {}).items())],
-        lines=[line_of(entry, names) for entry in entries],
-        zone=UTC,
+        facts=[
+            (label(table, name), text(value, zone)) for name, value in sorted((then or {}).items())
+        ],
+        lines=[line_of(entry, names, zone) for entry in entries],
+        zone=zone,
     )
 
 
@@ -154,7 +159,7 @@ def may_see_object(request: HttpRequest, account_id: int | None, entries: list[A
 
 def download(request: HttpRequest) -> HttpResponseBase:
     """All entries that the filters leave, the newest first."""
-    found = chosen(visible(request), request.GET)
+    found = chosen(visible(request), request.GET, moments.zone_of(reach_of(request)))
     return StreamingHttpResponse(
         csv_lines(found, account_names(request)),
         content_type="text/csv; charset=utf-8",
@@ -192,11 +197,11 @@ def pairs(side: dict[str, Any] | None) -> str:
     return "; ".join(f"{name}={text(value)}" for name, value in sorted((side or {}).items()))
 
 
-def chosen(found: QuerySet[AuditEntry], given: QueryDict) -> QuerySet[AuditEntry]:
+def chosen(found: QuerySet[AuditEntry], given: QueryDict, zone: tzinfo) -> QuerySet[AuditEntry]:
     """What the filters leave; one that makes no sense leaves everything."""
-    if start := parse_day(given.get("from")):
+    if start := parse_day(given.get("from"), zone):
         found = found.filter(at__gte=start)
-    if end := parse_day(given.get("to")):
+    if end := parse_day(given.get("to"), zone):
         found = found.filter(at__lt=end)
     if given.get("account") == "none":
         found = found.filter(account_id=None)
@@ -212,8 +217,8 @@ def chosen(found: QuerySet[AuditEntry], given: QueryDict) -> QuerySet[AuditEntry
     return found
 
 
-def line_of(entry: AuditEntry, names: dict[int, str]) -> Line:
-    changes = changes_of(entry)
+def line_of(entry: AuditEntry, names: dict[int, str], zone: tzinfo) -> Line:
+    changes = changes_of(entry, zone)
     return Line(
         entry,
         kinds().get(entry.table_name, ""),
@@ -223,10 +228,10 @@ def line_of(entry: AuditEntry, names: dict[int, str]) -> Line:
     )
 
 
-def changes_of(entry: AuditEntry) -> list[Change]:
+def changes_of(entry: AuditEntry, zone: tzinfo) -> list[Change]:
     old, new = entry.old or {}, entry.new or {}
     return [
-        Change(label(entry.table_name, name), text(old.get(name)), text(new.get(name)))
+        Change(label(entry.table_name, name), text(old.get(name), zone), text(new.get(name), zone))
         for name in sorted(old.keys() | new.keys())
         if name not in SAID_ALREADY and not (is_empty(old.get(name)) and is_empty(new.get(name)))
     ]
@@ -249,16 +254,16 @@ def labels() -> dict[str, dict[str, str]]:
     }
 
 
-def text(value: Any) -> str:
+def text(value: Any, zone: tzinfo = UTC) -> str:
     """As people write it: nothing where there is nothing, lists with commas."""
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(text, value)) or "—"
+        return ", ".join(text(one, zone) for one in value) or "—"
     if isinstance(value, str) and MOMENT.match(value):
-        return value[:19].replace("T", " ")
+        return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M:%S}"
     return str(value)
 
 
@@ -284,18 +289,19 @@ def whole(given: str | None) -> int | None:
     return int(given) if given and given.isascii() and given.isdigit() and len(given) < 19 else None
 
 
-def parse_day(given: str | None) -> datetime | None:
+def parse_day(given: str | None, zone: tzinfo = UTC) -> datetime | None:
+    """The midnight that begins the day."""
     try:
         day = parse_date(given or "")
     except ValueError:
         return None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+    return datetime(day.year, day.month, day.day, tzinfo=zone) if day else None
 
 
-def moment_of(given: str | None) -> datetime | None:
+def moment_of(given: str | None, zone: tzinfo) -> datetime | None:
     """A day means its end: what stood there when it was over."""
-    if day := parse_day(given):
-        return day + timedelta(days=1, microseconds=-1)
+    if day := parse_day(given, zone):
+        return day + timedelta(days=1, microseconds=-1)  # by the wall: a day may have 23 hours
     try:
         moment = parse_datetime((given or "").replace(" ", "+"))
     except ValueError:

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -148,3 +148,21 @@ def test_days_are_whole_days_of_utc(people, client):
 
     assert "Initech" in listed(client, people.owner, through=today.isoformat())
     assert listed(client, people.owner, through=str(today - timedelta(days=1))) == []
+
+
+def test_days_and_moments_are_those_of_the_readers_zone(people, client):
+    people.acme.time_zone = "Asia/Kolkata"
+    people.acme.save()
+    at = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
+    gone = {"archived_at": "2026-11-20T22:30:00+00:00"}
+    AuditEntry.objects.create(
+        at=at, actor="somebody", action="change", account_id=people.acme.pk,
+        table_name="accounts_client", object_id="1", subject="Late", old={}, new=gone,
+    )  # fmt: skip
+    client.force_login(people.manager)
+
+    page = client.get(PAGE, {"from": "2026-11-21", "to": "2026-11-22", "kind": "accounts_client"})
+
+    (line,) = page.context["lines"]
+    assert (line.entry.subject, line.changes[0].new) == ("Late", "2026-11-21 04:00:00")
+    assert "Times in Asia/Kolkata" in page.content.decode()

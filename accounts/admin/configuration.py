@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from import_export.admin import ImportExportModelAdmin
+from import_export.formats.base_formats import JSON
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
 from accounts import zones
@@ -41,7 +42,7 @@ class ScopedImportExport(ImportExportModelAdmin):
     import_form_class = ImportForm
     export_form_class = ExportForm
     import_template_name = "accounts/import.html"
-    import_formats = (CsvFile, XlsxFile)
+    import_formats = (CsvFile, XlsxFile, JSON)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_template"

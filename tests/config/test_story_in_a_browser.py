@@ -6,7 +6,15 @@ import pytest
 
 from accounts import directory
 from accounts.models import ApiKey, Member
-from tests.factories import make_role, native, post, small_price_book
+from tests.factories import (
+    bearer,
+    make_price,
+    make_role,
+    native,
+    post,
+    save_prices,
+    small_price_book,
+)
 from tests.people import make_people
 from usage.rollups import reattribute
 
@@ -67,6 +75,56 @@ def test_a_key_is_claimed_with_its_history(people, visitor):
 
     members = page.locator(".tb-card", has_text="Members").locator("tbody tr").first.inner_text()
     assert members.split()[0] == "Ada"
+    assert visitor.troubles == []
+
+
+def test_a_budget_is_made_after_a_mistake_and_refuses_the_next_call(people, visitor):
+    visitor = visitor()
+    visitor.log_in("marcus")
+    page = visitor.page
+
+    visitor.open("/admin/budgets/budget/add/")
+    page.fill("#id_name", "Small")
+    page.fill("#id_limit", "-1")
+    page.click("button[name=_save]")
+    page.wait_for_selector("text=greater than or equal to 0")
+    page.fill("#id_limit", "0.01")
+    page.check("#id_hard", force=True)
+    page.click("text=Look at what was recorded")
+    page.wait_for_selector("text=would have been refused")
+    visitor.keep("story-budget")
+    page.click("button[name=_save]")
+    page.wait_for_selector("text=was added successfully")
+    assert "$0.014 spent" in page.locator("#result_list").inner_text()
+    answer = page.request.post(
+        f"{visitor.url}/api/v1/authorize/",
+        headers=bearer(people.acme),
+        data={"request_id": "r2", "workspace": "research", "max_cost": "0.01"},
+    ).json()
+
+    assert not answer["allowed"]
+    assert "account budget 'Small' has" in answer["reason"]
+    assert visitor.troubles == []
+
+
+def test_a_price_is_approved_and_the_requests_that_waited_for_it_are_billed(people, visitor):
+    row = native(model="new-model", workspace="support", occurred_at=None)
+    post(people.acme, row, now=datetime.now(UTC))
+    draft = make_price("input", "4", model="new-model", status="draft", account=people.acme)
+    save_prices(draft)
+    visitor = visitor()
+    visitor.log_in("amina")
+    page = visitor.page
+
+    visitor.open("/admin/prices/review/")
+    page.check("input[name=price]")
+    page.click("button[value=approve]")
+    page.wait_for_selector("text=1 price approved")
+    visitor.keep("story-price")
+    visitor.open("/admin/prices/unpriced/")
+    page.click("text=Re-price >> nth=0")
+
+    page.wait_for_selector("text=new-model")
     assert visitor.troubles == []
 
 

@@ -1,6 +1,5 @@
 """The way to a page in our own words: the navigation's section, the list, the row's own name."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django import template
@@ -18,14 +17,13 @@ class Crumb(NamedTuple):
     link: str
 
 
-@register.simple_tag(takes_context=True)
-def crumbs(context: Mapping[str, Any], parts: list[dict[str, Any]]) -> list[Crumb]:
+@register.simple_tag
+def crumbs(parts: list[dict[str, Any]]) -> list[Crumb]:
     """Of unfold's parts: instead of the app the section, and names with their own first letter."""
     apps = [part for part in parts if is_app(part)]
     rest = [part for part in parts if part not in apps]
     found = [Crumb(section, "") for section in named(rest) if apps]
-    found += [Crumb(title_of(part), str(part.get("link", ""))) for part in rest]
-    return [*found, Crumb(str(context["title"]), "")] if context.get("add") else found
+    return found + [Crumb(title_of(part), str(part.get("link", ""))) for part in rest]
 
 
 def is_app(part: dict[str, Any]) -> bool:

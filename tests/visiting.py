@@ -1,6 +1,7 @@
 """Somebody in a browser, and all that goes wrong on their way."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,15 @@ from playwright.sync_api import Browser
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 SERIOUS = ("serious", "critical")
+STANDARDS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
+
+# At once: colours half-way between two themes are nobody's.
+TURN = """dark => {
+    const still = new CSSStyleSheet();
+    still.replaceSync("* { transition: none !important; animation: none !important; }");
+    document.adoptedStyleSheets = [still];
+    document.documentElement.classList.toggle("dark", dark);
+}"""
 
 
 class Visitor:
@@ -32,14 +42,28 @@ class Visitor:
         self.page.click("button[type=submit]")
 
     def open(self, path: str) -> None:
-        self.page.goto(self.url + path, wait_until="networkidle")
+        response = self.page.goto(self.url + path)
+        if response is None or response.status != 200:
+            self.troubles.append(f"{path} answers {response and response.status}")
+        self.page.evaluate("document.fonts.ready")
+        self.fit()
+
+    def turn(self, *, width: int, theme: str) -> None:
+        """The page as it is, on another screen and in another theme."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate(TURN, theme == "dark")
+        self.fit()
+
+    def fit(self) -> None:
         wide = "document.documentElement.scrollWidth - window.innerWidth"
         if (excess := self.page.evaluate(wide)) > 0:
-            self.troubles.append(f"{path} is {excess} px too wide")
+            self.troubles.append(f"{self.page.url} is {excess} px too wide")
 
-    def listen(self) -> None:
+    def listen(self, *, only: Sequence[str] = ()) -> None:
         """What those meet who use a keyboard, a screen reader or see little contrast."""
-        for rule in Axe().run(self.page).response["violations"]:
+        rules = {"type": "rule", "values": only} if only else {"type": "tag", "values": STANDARDS}
+        options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
+        for rule in Axe().run(self.page, options=options).response["violations"]:
             if rule["impact"] in SERIOUS:
                 where = ", ".join(node["html"][:120] for node in rule["nodes"][:3])
                 self.troubles.append(f"{self.page.url}: {rule['id']}: {where}")

@@ -11,9 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow
 
-BLOCK_BYTES = 1024 * 1024
-# Rows of a Parquet file are compressed together in groups of so many.
-GROUP_ROWS = 50_000
+# Both small, because an export of any size is to fit beside everything else that a worker has in
+# memory; larger ones are hardly faster. Rows of a Parquet file are compressed in groups.
+BLOCK_BYTES = 128 * 1024
+GROUP_ROWS = 10_000
+
+
+def open_writer(target: Any, schema: "pyarrow.Schema") -> "pyarrow.parquet.ParquetWriter":
+    """Of a path or a file to write to."""
+    from pyarrow import parquet
+
+    give_back_memory()
+    return parquet.ParquetWriter(target, schema, compression="zstd")
+
+
+def give_back_memory() -> None:
+    """Let Arrow return at once what is done with, where it can, and keep nothing for later."""
+    import pyarrow as pa
+
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.jemalloc_set_decay_ms(0)
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 class Pieces(io.RawIOBase):

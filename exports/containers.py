@@ -9,10 +9,11 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from exports.arrow import GROUP_ROWS, Pieces, batches, grouped
+from exports.arrow import GROUP_ROWS, Pieces, batches, grouped, open_writer
 from exports.formats import Spreadsheet
 from usage.reports.run import Column
 
@@ -77,10 +78,9 @@ class Parquet(Spreadsheet):
 
     def whole(self, columns: Sequence[Column], rows: Iterator[bytes]) -> Iterator[bytes]:
         import pyarrow as pa
-        from pyarrow import parquet
 
         schema, sink = arrow_schema(columns), Sink()
-        with parquet.ParquetWriter(pa.PythonFile(sink), schema, compression="zstd") as writer:
+        with open_writer(pa.PythonFile(sink), schema) as writer:
             yield sink.taken()
             for table in grouped(batches(rows, schema), schema):
                 writer.write_table(table, row_group_size=GROUP_ROWS)
@@ -92,6 +92,8 @@ class Parquet(Spreadsheet):
 SHEET_ROWS = 1_048_576
 CELL_CHARACTERS = 32_767
 ROWS_AT_ONCE = 2_000
+# Sheets repeat themselves so much that packing them harder takes twice as long for little.
+LEVEL = 3
 # XML has no way to say these.
 UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
@@ -123,15 +125,25 @@ SHEET = f"""{XML}<worksheet xmlns="{MAIN}"><sheetViews><sheetView workbookViewId
 HEADER_STYLE = ' s="3"'
 
 
-def text_cell(value: str, style: str = "") -> str:
+def text_cell(value: str) -> str:
+    return short_text(value) if len(value) < REMEMBERED_CHARACTERS else written_text(value)
+
+
+def written_text(value: str, style: str = "") -> str:
     text = escape(UNSAYABLE.sub("\ufffd", value[:CELL_CHARACTERS]))
     return f'<c t="inlineStr"{style}><is><t xml:space="preserve">{text}</t></is></c>'
+
+
+# Nearly all texts of a column were there before.
+REMEMBERED_CHARACTERS = 80
+short_text = lru_cache(maxsize=5_000)(written_text)
 
 
 def number_cell(value: str) -> str:
     return f"<c><v>{value}</v></c>"
 
 
+@lru_cache(maxsize=1_000)
 def date_cell(value: str) -> str:
     days = date.fromisoformat(value).toordinal() - EPOCH.toordinal()
     return f'<c s="1"><v>{days}</v></c>'
@@ -167,8 +179,9 @@ class Xlsx(Spreadsheet):
 
     def whole(self, columns: Sequence[Column], rows: Iterator[bytes]) -> Iterator[bytes]:
         sink = Sink()
+        cells = [CELLS[column.type] for column in columns]
         lines = csv.reader(io.TextIOWrapper(io.BufferedReader(Pieces(rows)), "utf-8", newline=""))
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as package:
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as package:
             package.writestr("xl/styles.xml", STYLES)
             yield sink.taken()
             sheets = 0
@@ -178,7 +191,7 @@ class Xlsx(Spreadsheet):
                 with package.open(f"xl/worksheets/sheet{sheets}.xml", "w", force_zip64=True) as out:
                     out.write(f"{SHEET}{header(columns)}".encode())
                     for chunk in chunks(first, lines, SHEET_ROWS - 1):
-                        out.write("".join(row_of(columns, line) for line in chunk).encode())
+                        out.write("".join([row_of(cells, line) for line in chunk]).encode())
                         yield sink.taken()
                     out.write(b"</sheetData></worksheet>")
                 first = next(lines, None)
@@ -203,16 +216,13 @@ def chunks(
 
 
 def header(columns: Iterable[Column]) -> str:
-    cells = "".join(text_cell(column.name, HEADER_STYLE) for column in columns)
+    cells = "".join(written_text(column.name, HEADER_STYLE) for column in columns)
     return f"<row>{cells}</row>"
 
 
-def row_of(columns: Sequence[Column], values: Sequence[str]) -> str:
-    cells = "".join(
-        CELLS[column.type](value) if value else "<c/>"
-        for column, value in zip(columns, values, strict=True)
-    )
-    return f"<row>{cells}</row>"
+def row_of(cells: Sequence[Callable[[str], str]], values: Sequence[str]) -> str:
+    made = [cell(value) if value else "<c/>" for cell, value in zip(cells, values, strict=True)]
+    return f"<row>{''.join(made)}</row>"
 
 
 def around(sheets: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exports.arrow import GROUP_ROWS, as_csv, batches, grouped
+from exports.arrow import GROUP_ROWS, as_csv, batches, grouped, open_writer
 from usage.retention import IN_EXPIRED, Expired
 
 if TYPE_CHECKING:
@@ -98,12 +98,10 @@ def column_types() -> list[dict[str, str]]:
 
 def write_log(cursor: Any, expired: Expired, path: Path) -> None:
     """The requests in the order of workspace, time and id, a group of rows at a time."""
-    from pyarrow import parquet
-
     known = {name: names_in(cursor, sql) for name, (_, sql) in NAMES.items()}
     schema = file_schema()
     with (
-        parquet.ParquetWriter(path, schema, compression="zstd") as writer,
+        open_writer(path, schema) as writer,
         cursor.copy(cursor.mogrify(SELECT, expired.parameters())) as copied,
     ):
         for table in grouped(batches(copied, stored_schema()), stored_schema()):

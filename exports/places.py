@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from exports import endpoints
+
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 # What is read back waits in a temporary file past this size.
@@ -90,7 +92,10 @@ def sync_directory(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Without keys of its own the process's are used, as boto3 finds them in its environment."""
+    """Without keys of its own the process's are used, as boto3 finds them in its environment.
+
+    A guarded one is not followed into the private network.
+    """
 
     name: str
     prefix: str = ""
@@ -98,6 +103,7 @@ class Bucket:
     region: str | None = None
     access_key: str | None = None
     secret_key: str | None = None
+    guarded: bool = False
 
     def put(self, key: str, path: Path) -> None:
         from django.core.files import File
@@ -121,7 +127,8 @@ class Bucket:
         from botocore.config import Config
         from storages.backends.s3 import S3Storage
 
-        return S3Storage(
+        storage = endpoints.guarded(S3Storage) if self.guarded else S3Storage
+        return storage(
             bucket_name=self.name,
             location=self.prefix,
             endpoint_url=self.endpoint,
@@ -155,9 +162,15 @@ class Bucket:
         except FileNotFoundError as error:
             raise PlaceError(f"There is no such file in the bucket {self.name}.") from error
         except (BotoCoreError, Boto3Error) as error:
-            raise PlaceError(str(error)) from error
+            raise PlaceError(words_of(error)) from error
         except OSError as error:
             raise PlaceError(error.strerror or str(error)) from error
+
+
+def words_of(error: Exception) -> str:
+    """What we refused ourselves is said without what the library says around it."""
+    within = getattr(error, "kwargs", {}).get("error")
+    return str(within if isinstance(within, endpoints.Refused) else error)
 
 
 REFUSALS = {
@@ -200,8 +213,8 @@ def place_of(text: str) -> Place:
     if url.scheme == "s3" and url.netloc and url.username is None:
         further = parse_qs(url.query, strict_parsing=bool(url.query))
         if set(further) <= {"endpoint", "region"}:
-            chosen = {name: values[-1] for name, values in further.items()}
-            return Bucket(url.netloc, url.path.strip("/"), **chosen)
+            endpoint, region = (further.get(name, [None])[-1] for name in ("endpoint", "region"))
+            return Bucket(url.netloc, url.path.strip("/"), endpoint, region)
     raise BadPlace(
         f"{text!r} is neither an absolute path nor s3://bucket/prefix, with ?endpoint= and "
         "&region= where needed."

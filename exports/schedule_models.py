@@ -125,6 +125,7 @@ class Destination(models.Model):
             self.region or None,
             self.access_key,
             secrets.decrypt(self.encrypted_secret),
+            guarded=bool(self.endpoint) and not endpoints.is_allowed(self.endpoint),
         )
 
 

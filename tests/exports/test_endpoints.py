@@ -1,10 +1,14 @@
 """What schedules are made of beside the database: periods, addresses, secrets."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from exports import endpoints, secrets
+from exports.models import Destination
+from exports.places import Bucket, PlaceError
 from exports.schedule_periods import periods_over
 
 
@@ -43,6 +47,34 @@ def test_what_the_operator_allows_may_be_sent_to(settings):
     endpoints.check_endpoint("https://8.8.8.8")
     settings.EXPORT_ALLOWED_HOSTS = ["127.0.0.1"]
     endpoints.check_endpoint("http://127.0.0.1:9000")
+
+
+def test_a_name_that_leads_elsewhere_when_it_is_asked_again_is_refused(listening, monkeypatch):
+    """The check of the name saw a public address; the connection goes to this machine."""
+    monkeypatch.setattr(endpoints, "addresses_of", lambda host, port: ["8.8.8.8"])
+    url = f"https://localhost:{listening.getsockname()[1]}"
+    endpoints.check_endpoint(url)
+
+    with pytest.raises(PlaceError, match=r"^localhost is inside a private network"):
+        Bucket("finance", "", url, None, "key", "secret", guarded=True).delete("a.csv")
+    connection, _ = listening.accept()
+    assert connection.recv(100) == b""
+
+
+@pytest.fixture
+def listening(monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        yield server
+
+
+@pytest.mark.parametrize("name", ["../other", "/etc", "a/../../b", "a\\b"])
+def test_no_file_leaves_the_accounts_folder(settings, tmp_path, name):
+    settings.EXPORT_FOLDER = str(tmp_path)
+
+    with pytest.raises(ValidationError):
+        Destination(name="disk", kind="folder", folder=name).clean()
 
 
 def test_secrets_are_encrypted_and_read_with_former_keys(settings):

@@ -109,7 +109,7 @@ def check_retention(**_: Any) -> list[CheckMessage]:
     from exports.places import BadPlace, place_of
 
     found: list[CheckMessage] = []
-    if settings.RETENTION_WITHOUT_ARCHIVE not in ("keep", "delete"):
+    if settings.RETENTION_WITHOUT_ARCHIVE not in ("", "keep", "delete"):
         hint = "keep (the default) removes nothing; delete removes what expired, for good."
         found.append(
             Error("RETENTION_WITHOUT_ARCHIVE is keep or delete.", hint=hint, id="config.E008")

@@ -173,7 +173,8 @@ EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="")
 EXPORT_ALLOWED_HOSTS = env.list("EXPORT_ALLOWED_HOSTS", default=[])
 # Where requests go that are past their retention; without it they are kept, or deleted.
 ARCHIVE_URL = env.str("ARCHIVE_URL", default="")
-RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="keep")
+# Empty: nobody has chosen yet; until then everything is kept.
+RETENTION_WITHOUT_ARCHIVE = env.str("RETENTION_WITHOUT_ARCHIVE", default="")
 
 # Off: checks of providers never reach what is not on the internet.
 CHECK_PRIVATE_ADDRESSES = env.bool("CHECK_PRIVATE_ADDRESSES", default=False)

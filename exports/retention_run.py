@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Account
-from exports import archive, restore, scratch
+from exports import archive, restore
 from exports.archive import counted_of, expired_of, still_cut_so
 from exports.archive_models import ArchiveFile, RetentionRun
 from exports.places import Place, PlaceError, place_of
@@ -36,7 +36,12 @@ State = ArchiveFile.State
 
 
 def mode() -> str:
-    return ARCHIVE if settings.ARCHIVE_URL else settings.RETENTION_WITHOUT_ARCHIVE
+    return ARCHIVE if settings.ARCHIVE_URL else settings.RETENTION_WITHOUT_ARCHIVE or KEEP
+
+
+def is_chosen() -> bool:
+    """Whether the operator said what is to happen; until then everything is kept."""
+    return bool(settings.ARCHIVE_URL or settings.RETENTION_WITHOUT_ARCHIVE)
 
 
 def archive_place() -> Place | None:
@@ -50,7 +55,6 @@ def run(*, now: datetime) -> RetentionRun | None:
     with alone() as is_ours:
         if not is_ours:
             return None
-        scratch.sweep()
         made = RetentionRun.objects.create(started_at=now, mode=mode())
         try:
             Work(made, archive_place()).do(now=now)

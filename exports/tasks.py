@@ -6,7 +6,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.models import Account
-from exports import jobs, restore, retention_run, sending
+from exports import jobs, restore, retention_run, scratch, sending
 
 LONGEST_SECONDS = 4 * 3600
 
@@ -37,6 +37,7 @@ def revive_exports() -> None:
 
 
 def expire_exports() -> None:
+    scratch.sweep()
     jobs.expire(now=timezone.now())
 
 

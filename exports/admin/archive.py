@@ -20,10 +20,10 @@ from usage import formatting
 from usage.reports.run import plain
 
 MODES = {
-    "keep": "Nothing is removed: neither an archive nor deleting is set up.",
-    "delete": "Requests past their retention are deleted for good, without an archive.",
+    "keep": "Every request is kept, also past the retention that workspaces say.",
+    "delete": "Requests past their retention are deleted for good, without a file. Totals stay.",
     "archive": "Requests past their retention go to the archive, and are removed once they were "
-    "read back from there.",
+    "read back from there. Totals stay.",
 }
 
 
@@ -64,7 +64,11 @@ class ArchiveFileAdmin(ReadOnly, ScopedAdmin):
     actions = ("bring_back",)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        context = {"retention": MODES[retention_run.mode()], "last_run": last_run()}
+        context = {
+            "retention": MODES[retention_run.mode()],
+            "retention_is_chosen": retention_run.is_chosen(),
+            "last_run": last_run(),
+        }
         return super().changelist_view(request, context | (extra_context or {}))
 
     @display(description="requests", ordering="rows")

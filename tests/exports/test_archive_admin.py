@@ -57,6 +57,25 @@ def test_what_stopped_the_last_run_is_said(client, people, settings, tmp_path):
     assert "failed" in client.get(RUNS).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("url", "without", "said"),
+    [
+        ("", "", "Nobody has chosen this"),
+        ("", "keep", "Every request is kept"),
+        ("", "delete", "deleted for good, without a file"),
+        ("/srv/archive", "delete", "go to the archive"),
+    ],
+)
+def test_what_becomes_of_old_requests_is_said(client, people, settings, url, without, said):
+    settings.ARCHIVE_URL, settings.RETENTION_WITHOUT_ARCHIVE = url, without
+    client.force_login(people.owner)
+
+    page = client.get(FILES).content.decode()
+
+    assert said in page
+    assert ("Nobody has chosen" in page) == (not (url or without))
+
+
 def test_only_platform_staff_sees_runs_and_brings_days_back(client, people):
     from django_q.models import OrmQ
 

@@ -75,13 +75,14 @@ def edges(shares: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Traffic:
-    """`rows` requests in the 90 days up to `end`; `workspaces` has the largest first."""
+    """`rows` requests in the `days` up to `end`; `workspaces` has the largest first."""
 
     account: Account
     workspaces: list[Workspace]
     member: Member
     end: datetime
     rows: int
+    days: int = DAYS
 
     @property
     def zone(self) -> ZoneInfo:
@@ -204,7 +205,7 @@ def _describe(
 
 def hour_shares(traffic: Traffic) -> tuple[datetime, list[float]]:
     """The first hour, and how much of the traffic each of the hours up to `end` has."""
-    hours = DAYS * 24
+    hours = traffic.days * 24
     first = traffic.end - timedelta(hours=hours)
     weights = []
     for hour in range(hours):

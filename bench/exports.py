@@ -1,12 +1,12 @@
-"""A million requests as files, beside COPY of the same query; and archiving a day of a million
-while recording goes on.
+"""A million requests as files, beside COPY of the same query; what a worker needs to make them; and
+archiving a day of a million while recording goes on.
 
-`--rows N` makes N requests, all of one day. Memory is that of this process, sampled: what a worker
-takes beside what Django takes anyway.
+`--rows N` makes N requests, all of one day.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import shutil
 import tempfile
 import threading
@@ -22,26 +22,29 @@ from django.db import connection
 from django.http import QueryDict
 
 from accounts.access import Reach
-from accounts.models import Workspace
+from accounts.models import User, Workspace
 from bench import _harness as harness
 from bench import _traffic
 from bench._recorder import Recorder
 from bench._traffic import Traffic
 from config.directories import DATA_DIR
-from exports import retention_run
+from exports import jobs, retention_run
 from exports.archive_models import RetentionRun
 from exports.catalogue import DATASETS
 from exports.datasets import log_statement
 from exports.formats import Csv
 from exports.kinds import kind_of
+from exports.models import Export
 from exports.snapshot import snapshot
 from usage import partitions
 from usage.requests import RequestQuery
 from usage.rollups.fold import fold_all
 
 AGO_DAYS = 40  # past a retention of 30 days
-EXTENSIONS = ("csv", "csv.gz", "json", "jsonl", "parquet", "xlsx")
-SAMPLE_SECONDS = 0.02
+STREAMED = ("csv", "jsonl", "parquet")
+MADE = ("csv", "jsonl", "parquet", "xlsx")
+SAMPLE_SECONDS = 0.05
+GIVEN_UP_SECONDS = 600
 MEGABYTE = 1024 * 1024
 
 
@@ -50,102 +53,111 @@ class Exported:
     seconds: float
     first_byte: float
     size: int
-    memory: int
 
 
-def make(traffic: Traffic, day: datetime) -> None:
-    """All requests on one UTC day, folded."""
+def make(traffic: Traffic) -> None:
+    """All requests on one day, folded."""
+    partitions.make_between(traffic.end.date() - timedelta(1), traffic.end.date())
     for _ in _traffic.write(traffic):
         pass
-    partitions.make_between(day.date(), day.date())
+    fold_all()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT column_name FROM information_schema.columns "
-            "WHERE table_name = 'usage_requestlog' ORDER BY ordinal_position"
-        )
-        names = [name for (name,) in cursor.fetchall()]
-        assert names[0] == "occurred_at"
-        cursor.execute(
-            "WITH moved AS (DELETE FROM usage_requestlog RETURNING *) "
-            "INSERT INTO usage_requestlog SELECT %s::timestamptz + "
-            "((m.occurred_at AT TIME ZONE 'UTC')::time - time '00:00'), "
-            f"{', '.join(names[1:])} FROM moved m",
-            [day],
-        )
-        cursor.execute(
-            "UPDATE usage_requestkey k SET occurred_at = l.occurred_at FROM usage_requestlog l "
-            "WHERE l.workspace_id = k.workspace_id AND l.request_id = k.request_id"
-        )
-        cursor.execute("UPDATE usage_batch SET least_at = %s, greatest_at = %s",
-                       [day, day + timedelta(1)])  # fmt: skip
-        fold_all()
         for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
             cursor.execute(statement)
 
 
-@contextlib.contextmanager
-def memory() -> Iterator[Callable[[], int]]:
-    """The most bytes that this process held more than at the beginning."""
-    process, ended = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
-
-    def sample() -> None:
-        nonlocal peak
-        while not ended.wait(SAMPLE_SECONDS):
-            peak = max(peak, process.memory_info().rss)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield lambda: peak - before
-    finally:
-        ended.set()
-        thread.join()
-
-
 def export(reach: Reach, extension: str) -> Exported:
     table = DATASETS["requests"].open(QueryDict(""), reach, now=datetime.now(UTC))
-    size, first = 0, None
-    with memory() as held:
-        started_at = time.perf_counter()
-        for piece in table.file(kind_of(extension)):
-            first = first or time.perf_counter() - started_at
-            size += len(piece)
-        return Exported(time.perf_counter() - started_at, first or 0, size, held())
+    return taken(table.file(kind_of(extension)))
 
 
 def copy(reach: Reach) -> Exported:
     """The same columns in the same order by COPY, thrown away."""
-    size, first = 0, None
+    return taken(copied(reach))
+
+
+def copied(reach: Reach) -> Iterator[bytes]:
     statement, parameters = log_statement(RequestQuery(reach), (None, None), Csv())
     with snapshot() as frozen:
         cursor = frozen.cursor()
-        started_at = time.perf_counter()
-        with cursor.copy(cursor.mogrify(statement, parameters)) as copied:
-            for piece in copied:
-                first = first or time.perf_counter() - started_at
-                size += len(piece)
-        return Exported(time.perf_counter() - started_at, first or 0, size, 0)
+        with cursor.copy(cursor.mogrify(statement, parameters)) as rows:
+            yield from map(bytes, rows)
 
 
-def show_exports(traffic: Traffic) -> None:
-    reach = Reach((traffic.account,), tuple(traffic.workspaces))
-    found = {"COPY": copy(reach)} | {name: export(reach, name) for name in EXTENSIONS}
-    fastest = found["COPY"].seconds
+def taken(pieces: Iterator[bytes]) -> Exported:
+    size, first = 0, None
+    started_at = time.perf_counter()
+    for piece in pieces:
+        first = first or time.perf_counter() - started_at
+        size += len(piece)
+    return Exported(time.perf_counter() - started_at, first or 0, size)
+
+
+def show_streamed(traffic: Traffic) -> None:
+    """COPY before and after: what the machine does meanwhile is in the mean of both."""
+    reach = traffic.platform
+    before = copy(reach)
+    found = {name: export(reach, name) for name in STREAMED}
+    after = copy(reach)
+    mean = (before.seconds + after.seconds) / 2
     harness.table(
-        ("format", "rows/s", "of COPY", "first byte ms", "MB", "memory MB"),
+        ("streamed", "rows/s", "of COPY", "first byte ms", "MB"),
         [
             (
                 name,
                 f"{traffic.rows / one.seconds:,.0f}",
-                f"{fastest / one.seconds:.2f}",
+                f"{mean / one.seconds:.2f}",
                 f"{one.first_byte * 1000:.0f}",
                 f"{one.size / MEGABYTE:.0f}",
-                f"{one.memory / MEGABYTE:.0f}",
             )
-            for name, one in found.items()
+            for name, one in {"COPY": before, **found, "COPY again": after}.items()
         ],
     )
+
+
+class Memory:
+    """The most that any of some processes has held: all that it maps (RSS), and that with what it
+    shares with others counted in part (PSS)."""
+
+    def __init__(self) -> None:
+        self.rss = self.pss = 0
+
+    def sample(self, *processes: psutil.Process) -> None:
+        for process in processes:
+            try:
+                held = process.memory_full_info()
+            except psutil.Error:
+                continue  # it ended meanwhile
+            self.rss, self.pss = max(self.rss, held.rss), max(self.pss, held.pss)
+
+
+def show_made(traffic: Traffic) -> None:
+    """By the real worker, a fresh one for each, so that none begins with another's memory."""
+    boss = User.objects.create_superuser("bench", "bench@bench.test", "not a secret")
+    rows = [made(traffic, boss, extension) for extension in MADE]
+    print()
+    harness.table(("by the worker", "rows/s", "MB", "RSS at most MB", "PSS at most MB"), rows)
+
+
+def made(traffic: Traffic, boss: User, extension: str) -> tuple[str, ...]:
+    with harness.worker() as worker:
+        memory, leader = Memory(), psutil.Process(worker.leader.pid)
+        asked = QueryDict(f"account={traffic.account.slug}")
+        export = jobs.ask(
+            "requests", asked, traffic.platform, extension=extension, by=boss, now=datetime.now(UTC)
+        )
+        started_at = time.perf_counter()
+        while (found := Export.objects.get(pk=export.pk)).is_at_work:
+            if found.state == Export.State.QUEUED:
+                started_at = time.perf_counter()
+            assert time.perf_counter() - started_at < GIVEN_UP_SECONDS, found.state
+            memory.sample(leader, *leader.children(recursive=True))
+            time.sleep(SAMPLE_SECONDS)
+    assert (found.state, found.rows) == (Export.State.DONE, traffic.rows), found.error
+    seconds = time.perf_counter() - started_at
+    figures = (traffic.rows / seconds, found.size / MEGABYTE)
+    held = (memory.rss / MEGABYTE, memory.pss / MEGABYTE)
+    return (extension, *(f"{figure:,.0f}" for figure in (*figures, *held)))
 
 
 def archive(recorder: Recorder, rows: int) -> None:
@@ -153,9 +165,10 @@ def archive(recorder: Recorder, rows: int) -> None:
     with recorder.at_full_speed():
         alone = recorded_while(recorder, lambda: time.sleep(10))
         runs: list[RetentionRun | None] = []
-        beside = recorded_while(
-            recorder, lambda: runs.append(retention_run.run(now=datetime.now(UTC)))
-        )
+        with watched() as memory:
+            beside = recorded_while(
+                recorder, lambda: runs.append(retention_run.run(now=datetime.now(UTC)))
+            )
     done = runs[0]
     assert done is not None
     assert (done.rows_removed, done.error) == (rows, ""), (done.rows_removed, done.error)
@@ -163,8 +176,27 @@ def archive(recorder: Recorder, rows: int) -> None:
     print(
         f"\nArchived, read back and removed {rows:,} requests in {took:.1f} s, "
         f"{done.partitions_dropped} partitions dropped. Recorded meanwhile {beside:,.0f} "
-        f"requests/s, and {alone:,.0f} before: {beside / alone:.2f}."
+        f"requests/s, and {alone:,.0f} before: {beside / alone:.2f}. "
+        f"This process held {memory.rss / MEGABYTE:,.0f} MB (RSS) at most."
     )
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Memory]:
+    """What this process holds meanwhile."""
+    memory, ended, own = Memory(), threading.Event(), psutil.Process()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            memory.sample(own)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        ended.set()
+        thread.join()
 
 
 def recorded_while(recorder: Recorder, act: Callable[[], object]) -> float:
@@ -183,16 +215,17 @@ def main() -> None:
     try:
         with harness.database():
             place = harness.make_account()
-            now = datetime.now(UTC)
-            day = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(AGO_DAYS)
+            midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
             place.account.time_zone = "UTC"
             place.account.save()
             rows = options.rows
-            traffic = _traffic.prepare(place.account, place.workspace, rows=rows, now=now)
+            traffic = _traffic.prepare(place.account, place.workspace, rows=rows, now=midnight)
+            old = dataclasses.replace(traffic, end=midnight - timedelta(AGO_DAYS), days=1)
             Workspace.objects.update(retention_days=30)
             with Recorder(traffic) as recorder:
-                make(traffic, day)
-                show_exports(traffic)
+                make(old)
+                show_streamed(old)
+                show_made(old)
                 archive(recorder, rows)
     finally:
         for used in (directory, DATA_DIR):

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import IO, Any
 
 from exports.formats import CHUNK_BYTES, FileFormat, joined
 from exports.snapshot import Snapshot, snapshot
@@ -130,22 +130,35 @@ def log_rows(
     Each is taken from the database whole before it is handed on, so that the database never waits
     for the client in the middle of a statement, where no time-out reaches it.
     """
-    for stretch in pieces_of(frozen, stretches(partitions.existing_partitions())):
-        if not overlap(stretch, period):
-            continue
-        with (
-            tempfile.SpooledTemporaryFile(DAY_BYTES_IN_MEMORY) as spool,
-            frozen.cursor() as cursor,
-        ):
-            with cursor.copy(cursor.mogrify(*log_statement(query, stretch, file_format))) as copy:
-                for row in copy:
-                    spool.write(file_format.copied(bytes(row)))
-                    if tally is not None:
-                        tally.count(1)
+    tally = tally or Tally(adds=False)
+    found = parts_of(frozen, stretches(partitions.existing_partitions()))
+    parts = [part for part in found if overlap(part.stretch, period)]
+    whole, behind = sum(part.size for part in parts) or 1, 0
+    for part in parts:
+        statement = log_statement(query, part.stretch, file_format)
+        with tempfile.SpooledTemporaryFile(DAY_BYTES_IN_MEMORY) as spool:
+            fill(spool, frozen, statement, file_format, tally)
             spool.seek(0)
             while piece := spool.read(CHUNK_BYTES):
                 yield piece
                 frozen.stay_alive()
+        behind += part.size
+        tally.percent = 99 * behind // whole
+
+
+def fill(
+    spool: IO[bytes],
+    frozen: Snapshot,
+    statement: tuple[str, list[object]],
+    file_format: FileFormat,
+    tally: Tally,
+) -> None:
+    copied = file_format.copied
+    with frozen.cursor() as cursor, cursor.copy(cursor.mogrify(*statement)) as copy:
+        found = iter(copy)
+        while rows := [copied(bytes(row)) for row in itertools.islice(found, ROWS_AT_ONCE)]:
+            spool.write(b"".join(rows))
+            tally.count(len(rows))
 
 
 def stretches(partition_names: set[str]) -> list[Stretch]:
@@ -167,18 +180,26 @@ WHERE inhparent = 'usage_requestlog'::regclass
 """
 
 
-def pieces_of(frozen: Snapshot, found: list[Stretch]) -> Iterator[Stretch]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of time, and about how many bytes the log has there."""
+
+    stretch: Stretch
+    size: int
+
+
+def parts_of(frozen: Snapshot, found: list[Stretch]) -> Iterator[Part]:
     """The same stretches, those of large days in parts: so that the first rows come at once."""
     sizes = dict(frozen.cursor().execute(SIZES).fetchall())
     for start, end in found:
         size = sizes.get(partitions.name_of(start), 0) if start and end else 0
-        parts = min(max(size // PART_BYTES, 1), MOST_PARTS)
-        if start is None or end is None or parts == 1:
-            yield start, end
+        number = min(max(size // PART_BYTES, 1), MOST_PARTS)
+        if start is None or end is None or number == 1:
+            yield Part((start, end), size)
             continue
-        step = (end - start) / parts
-        edges = [start + step * number for number in range(parts)]
-        yield from itertools.pairwise([*edges, end])
+        step = (end - start) / number
+        edges = [*(start + step * index for index in range(number)), end]
+        yield from (Part(edge, size // number) for edge in itertools.pairwise(edges))
 
 
 def overlap(one: Stretch, other: Stretch) -> bool:

@@ -53,6 +53,9 @@ class Export(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     beat_at = models.DateTimeField(help_text="The last sign of life of whoever is at it.")
     rows = models.PositiveBigIntegerField(default=0)
+    percent = models.PositiveSmallIntegerField(
+        null=True, help_text="How much of the work is done, where that is known."
+    )
     size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
     file_name = models.CharField(max_length=300, blank=True)
     key = models.CharField(max_length=400, blank=True)
@@ -64,7 +67,7 @@ class Export(models.Model):
     objects = ExportQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-requested_at"]
+        ordering = ["-requested_at", "-pk"]
         indexes = [
             # What the worker looks for every few seconds.
             models.Index(

@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.http import FileResponse, Http404
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -25,9 +27,10 @@ from exports.kinds import EXTENSIONS, kind_of
 from exports.models import Export
 from exports.places import PlaceError
 from exports.views import AsNamed
-from usage.reports.question import whole_number
+from usage.reports.question import BadQuestion, whole_number
+from usage.views import page_url
 
-PAGE_SIZE = 50
+PAGE_SIZE, LARGEST_PAGE = 50, 1000
 
 
 class NotReady(ApiError):
@@ -72,6 +75,7 @@ def as_json(export: Export, request: Request) -> dict[str, Any]:
         "parameters": export.parameters,
         "state": export.state,
         "rows": export.rows,
+        "percent": export.percent,
         "bytes": export.size if is_done else None,
         "requested_at": export.requested_at,
         "finished_at": export.finished_at,
@@ -93,6 +97,9 @@ EXPORT = inline_serializer(
         "parameters": serializers.DictField(),
         "state": serializers.ChoiceField(choices=Export.State.choices),
         "rows": serializers.IntegerField(help_text="So far, or in all."),
+        "percent": serializers.IntegerField(
+            allow_null=True, help_text="How much of the work is done; null where nobody knows."
+        ),
         "bytes": serializers.IntegerField(allow_null=True),
         "requested_at": serializers.DateTimeField(),
         "finished_at": serializers.DateTimeField(allow_null=True),
@@ -142,16 +149,40 @@ class ExportsView(APIView):
         return Response(as_json(made, request), status=202)
 
     @extend_schema(
-        parameters=[OpenApiParameter("page_size", int, description="The newest so many.")],
+        parameters=[
+            OpenApiParameter("page_size", int, description=f"1 to {LARGEST_PAGE}."),
+            OpenApiParameter("cursor", str, description="From `next`."),
+        ],
         responses=OpenApiTypes.OBJECT,
         operation_id="v1_exports_list",
-        summary="List exports",
+        summary="List exports, the newest first",
     )
     def get(self, request: Request) -> Response:
-        size = request.query_params.get("page_size") or str(PAGE_SIZE)
-        size_read = whole_number("page_size", size, least=1, most=1000)
-        exports = seen_by(reach_of_token(token_of(request)))
-        return Response({"results": [as_json(e, request) for e in exports[:size_read]]})
+        found, following = page_of(request, seen_by(reach_of_token(token_of(request))))
+        results = [as_json(export, request) for export in found]
+        return Response({"results": results, "next": following, "previous": None})
+
+
+def page_of(request: Request, exports: Any) -> tuple[list[Export], str | None]:
+    """The newest first, after the one that the cursor names. Raises BadQuestion."""
+    given = request.query_params.get("page_size") or str(PAGE_SIZE)
+    size = whole_number("page_size", given, least=1, most=LARGEST_PAGE)
+    if cursor := request.query_params.get("cursor"):
+        last = named(cursor, exports)
+        exports = exports.filter(
+            Q(requested_at__lt=last.requested_at)
+            | Q(requested_at=last.requested_at, pk__lt=last.pk)
+        )
+    found = list(exports[: size + 1])
+    following = str(found[size - 1].pk) if len(found) > size else None
+    return found[:size], page_url(request, following)
+
+
+def named(cursor: str, exports: Any) -> Export:
+    try:
+        return exports.get(pk=cursor)
+    except (ValidationError, Export.DoesNotExist) as error:
+        raise BadQuestion("cursor is what `next` says.") from error
 
 
 class ExportView(APIView):

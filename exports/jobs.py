@@ -93,7 +93,8 @@ def enqueue(export: Export) -> None:
 def make(export_id: str, *, now: datetime) -> None:
     """Make the file, if nobody else does."""
     mine = Export.objects.filter(pk=export_id, state=State.QUEUED)
-    if mine.update(state=State.RUNNING, beat_at=now, rows=0, attempt=F("attempt") + 1) != 1:
+    begun = {"state": State.RUNNING, "beat_at": now, "rows": 0, "percent": None}
+    if mine.update(**begun, attempt=F("attempt") + 1) != 1:
         return
     export = Export.objects.select_related("account", "requested_by", "token").get(pk=export_id)
     try:
@@ -120,13 +121,14 @@ def fill(export: Export) -> None:
             for piece in table.file(kind, tally):
                 file.write(piece)
         digest, size = digest_of(path)
-        key = f"{export.account_id}/{export.pk}/{export.attempt}/{name}"
+        key = key_of(export, export.attempt, name)
         files().put(key, path)
     manifest = manifest_of(export, table, tally, sha256=digest, size=size, name=name)
     done_at = timezone.now()
     done = mine(export).update(
         state=State.DONE,
         rows=tally.rows,
+        percent=100,
         size=size,
         file_name=name,
         key=key,
@@ -135,8 +137,14 @@ def fill(export: Export) -> None:
         finished_at=done_at,
         expires_at=done_at + KEPT,
     )
-    if done != 1:
-        files().delete(key)
+    # What an attempt put there before it died is nobody's.
+    left_over = range(1, export.attempt) if done else [export.attempt]
+    for attempt in left_over:
+        files().delete(key_of(export, attempt, name))
+
+
+def key_of(export: Export, attempt: int, name: str) -> str:
+    return f"{export.account_id}/{export.pk}/{attempt}/{name}"
 
 
 def table_of(export: Export) -> Table:
@@ -184,11 +192,12 @@ class Beats:
         self.export = export
         self.next_at = 0.0
 
-    def __call__(self, rows: int) -> None:
+    def __call__(self, tally: Tally) -> None:
         if time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + BEAT_SECONDS
-        if mine(self.export).update(rows=rows, beat_at=timezone.now()) != 1:
+        told = {"rows": tally.rows, "percent": tally.percent, "beat_at": timezone.now()}
+        if mine(self.export).update(**told) != 1:
             raise Stopped
 
 

@@ -229,7 +229,7 @@ class Lease:
         self.file = file
         self.next_at = 0.0
 
-    def __call__(self, rows: int) -> None:
+    def __call__(self, tally: Tally) -> None:
         if time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + BEAT_SECONDS

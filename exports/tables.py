@@ -34,11 +34,13 @@ class Tally:
     rows: int = 0
     adds: bool = True
     totals: dict[str, Decimal] = field(default_factory=dict)
-    tell: Callable[[int], None] = lambda rows: None
+    # How much of the work is behind it, where that is known.
+    percent: int | None = None
+    tell: Callable[["Tally"], None] = lambda tally: None
 
     def count(self, rows: int) -> None:
         self.rows += rows
-        self.tell(self.rows)
+        self.tell(self)
 
     def add(self, columns: Sequence[Column], values: Sequence[Any]) -> None:
         self.count(1)

@@ -1,6 +1,6 @@
 """Exports in the admin: ask for one, see how far it is, fetch its file."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django import forms
@@ -20,12 +20,12 @@ from accounts.access import Reach, Right
 from accounts.errors import ApiError
 from accounts.models import Account
 from accounts.scoped_admin import ByAccount, ScopedAdmin, reach_of, reaches_some_place
-from exports import jobs
-from exports.catalogue import DATASETS
+from exports import job_words, jobs
+from exports.catalogue import DATASETS, query_of
 from exports.job_views import file_of
 from exports.kinds import EXTENSIONS
 from exports.models import Export
-from usage import formatting
+from usage import formatting, request_filters
 
 TITLES = {
     "csv": "CSV",
@@ -103,6 +103,43 @@ class ExportForm(forms.ModelForm):
         return cleaned
 
 
+# Of an address; everything else is a further parameter.
+IN_FORM = ("what", "extension", "account", *request_filters.PAGING)
+
+
+def prefilled(asked: QueryDict, reach: Reach) -> dict[str, Any]:
+    """The form for what a page shows, out of the page's address or the API's."""
+    first, end = (day_in(asked.get(name, "")) for name in ("from", "to"))
+    further = asked.copy()
+    # A moment is no day: it stays a parameter.
+    for name in (*IN_FORM, *(["from"] if first else []), *(["to"] if end else [])):
+        further.pop(name, None)
+    accounts = [a for a in reach.accounts if asked.get("account") in (None, "", a.slug)]
+    return {
+        "what": asked.get("what"),
+        "extension": asked.get("extension"),
+        "account": accounts[0].pk if len(accounts) == 1 else None,
+        "first_day": first,
+        "last_day": end and end - timedelta(1),
+        "question": further.urlencode(safe=",:"),
+    }
+
+
+def again(export: Export) -> str:
+    """The form that asks for the same."""
+    asked = query_of(export.parameters)
+    asked["what"], asked["extension"] = export.dataset, export.extension
+    asked["account"] = export.account.slug
+    return f"{reverse('admin:exports_export_add')}?{asked.urlencode()}"
+
+
+def day_in(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 @admin.register(Export)
 class ExportAdmin(ScopedAdmin):
     """Only what the caller may see every row of."""
@@ -112,7 +149,7 @@ class ExportAdmin(ScopedAdmin):
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
     list_display = (
-        *("__str__", "label", "fetch", "rows_shown", "size_shown"),
+        *("__str__", "label", "progress", "fetch", "rows_shown", "size_shown"),
         *("requested_at", "requested_by", "account"),
     )
     list_select_related = ("account", "requested_by")
@@ -121,9 +158,9 @@ class ExportAdmin(ScopedAdmin):
     fieldsets = ((None, {"fields": ("account", "what", "extension", "first_day", "last_day",
                                     "question")}),)  # fmt: skip
     shown = (
-        *("fetch", "label", "title", "account", "extension", "rows_shown", "size_shown"),
+        *("fetch", "label", "story", "title", "account", "extension", "rows_shown", "size_shown"),
         *("question_shown", "totals_shown", "checksum", "requested_by", "token", "requested_at"),
-        *("finished_at", "expires_at", "error"),
+        *("finished_at", "expires_at"),
     )
     actions = ("cancel_chosen",)
 
@@ -158,6 +195,10 @@ class ExportAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.shown if obj else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What a page shows, out of its address."""
+        return prefilled(request.GET, reach_of(request, Right.EXPORT))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """One button: what is asked for is no row to go on editing."""
@@ -215,6 +256,18 @@ class ExportAdmin(ScopedAdmin):
     def label(self, export: Export) -> str:
         return export.state
 
+    @display(description="what happened")
+    def story(self, export: Export) -> str:
+        return job_words.story(export, now=timezone.now())
+
+    @display(description="progress")
+    def progress(self, export: Export) -> str:
+        if export.state != Export.State.RUNNING or export.percent is None:
+            return "—"
+        return format_html(
+            '<progress class="tb-made" max="100" value="{0}"></progress> {0} %', export.percent
+        )
+
     @display(description="rows")
     def rows_shown(self, export: Export) -> str:
         return formatting.count(export.rows) if export.rows or not export.is_at_work else "—"
@@ -225,8 +278,10 @@ class ExportAdmin(ScopedAdmin):
 
     @display(description="file")
     def fetch(self, export: Export) -> str:
-        if export.state != Export.State.DONE:
+        if export.is_at_work:
             return "—"
+        if export.state != Export.State.DONE:
+            return format_html('<a class="tb-button" href="{}">Ask again</a>', again(export))
         link = reverse("admin:exports_export_fetch", args=[export.pk])
         return format_html('<a class="tb-button" href="{}" download>Download</a>', link)
 

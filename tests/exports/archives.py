@@ -1,5 +1,7 @@
 """An account whose requests are past their retention, and what is left of them afterwards."""
 
+import contextlib
+import resource
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -51,6 +53,17 @@ def acme(own_partitions: None) -> Account:
 def folder(settings: Any, tmp_path: Path) -> Path:
     settings.ARCHIVE_URL = str(tmp_path)
     return tmp_path
+
+
+@contextlib.contextmanager
+def full_disk(after_bytes: int = 100) -> Iterator[None]:
+    """No file of this process grows further: PostgreSQL's do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def execute(sql: str) -> None:

@@ -11,7 +11,16 @@ from accounts.models import Workspace
 from exports import archive, parquet, retention_run
 from exports.archive_models import ArchiveFile
 from tests.exports.archives import *  # noqa: F403
-from tests.exports.archives import DAY, DAYS, LATER, RECORDED_AT, THE_DAY_AFTER, execute, run
+from tests.exports.archives import (
+    DAY,
+    DAYS,
+    LATER,
+    RECORDED_AT,
+    THE_DAY_AFTER,
+    execute,
+    full_disk,
+    run,
+)
 from tests.factories import NOW, count, fetch, histogram_rows, log, native, post, rollup_rows
 from usage import partitions, retention
 from usage.models import GoneDay
@@ -283,6 +292,18 @@ def test_a_place_that_cannot_be_written_is_said_and_tried_again(acme, settings, 
     assert "Not a directory" in done.error
     assert everything() == before
     settings.ARCHIVE_URL = str(tmp_path / "folder")
+
+    assert run().error == ""
+    assert count("usage_requestlog") == 0
+
+
+def test_a_full_disk_is_said_and_tried_again(acme, folder):
+    before = everything()
+
+    with full_disk():
+        done = run()
+    assert "File too large" in done.error
+    assert (everything(), list(folder.rglob("*.*"))) == (before, [])
 
     assert run().error == ""
     assert count("usage_requestlog") == 0

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import os
+import re
 from datetime import timedelta
+from html import unescape
+from urllib.parse import parse_qs
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import AccessToken, Role
-from exports import jobs, tasks
+from exports import jobs, scratch, tasks
 from exports.models import Export
+from tests.exports.archives import full_disk
 from tests.exports.test_archive import in_a_process_that_dies, killed_at
 from tests.exports.test_datasets import ask
 from tests.factories import bearer, make_account, make_role, make_user
@@ -78,7 +83,8 @@ def test_another_accounts_export_is_not_there(client, asked):
     for method, path in (("get", ""), ("delete", ""), ("get", "download/")):
         call = getattr(client, method)
         assert error(call(f"{PATH}{asked.pk}/{path}", headers=outsider))[0] == 404
-    assert client.get(PATH, headers=outsider).json() == {"results": []}
+    nothing = {"results": [], "next": None, "previous": None}
+    assert client.get(PATH, headers=outsider).json() == nothing
 
 
 def test_who_sees_less_than_the_file_has_does_not_see_it(client, asked, acme):
@@ -135,13 +141,48 @@ def test_what_is_cancelled_at_work_stops_and_leaves_nothing(asked, files, monkey
     monkeypatch.setattr(jobs, "BEAT_SECONDS", 0)
     beat = jobs.Beats.__call__
 
-    def and_then_cancelled(self, rows):
-        beat(self, rows)
+    def and_then_cancelled(self, tally):
+        beat(self, tally)
         jobs.cancel(asked, now=timezone.now())
 
     monkeypatch.setattr(jobs.Beats, "__call__", and_then_cancelled)
 
     assert (made(asked).state, list(files.rglob("*.csv"))) == (State.CANCELLED, [])
+
+
+def test_they_are_listed_page_by_page_the_newest_first(client, asked, headers):
+    ids = [send(client, PATH, ASKED, headers).json()["id"] for _ in range(2)]
+    Export.objects.update(requested_at=timezone.now())  # at the same moment, all of them
+
+    found, address = [], f"{PATH}?page_size=2"
+    while address:
+        page = client.get(address, headers=headers).json()
+        found.append([one["id"] for one in page["results"]])
+        address = page["next"]
+
+    assert [len(page) for page in found] == [2, 1]
+    assert {name for page in found for name in page} == {*ids, str(asked.pk)}
+    for wrong in ("x", "5e0d6fb4-46a2-4be1-b3ae-4b1e5c1d6b10"):
+        answer = client.get(f"{PATH}?cursor={wrong}", headers=headers)
+        assert error(answer) == (400, "bad_question")
+
+
+def test_how_far_it_is_is_told_in_percent(client, asked, headers, monkeypatch):
+    told = []
+    monkeypatch.setattr(jobs, "BEAT_SECONDS", 0)
+    beat = jobs.Beats.__call__
+
+    def and_look(self, tally):
+        beat(self, tally)
+        told.append(client.get(f"{PATH}{asked.pk}/", headers=headers).json()["percent"])
+
+    monkeypatch.setattr(jobs.Beats, "__call__", and_look)
+    made(asked)
+
+    known = [percent for percent in told if percent is not None]
+    assert known == sorted(known)
+    assert all(percent < 100 for percent in known)
+    assert asked.percent == 100
 
 
 def test_a_second_worker_with_the_same_task_does_nothing(asked):
@@ -150,8 +191,9 @@ def test_a_second_worker_with_the_same_task_does_nothing(asked):
     assert made(asked).finished_at == first
 
 
-def test_a_killed_worker_is_replaced_and_nothing_is_doubled(asked, files, monkeypatch):
-    killed_at(monkeypatch, jobs, "digest_of")
+@pytest.mark.parametrize("where", ["digest_of", "manifest_of"])
+def test_a_killed_worker_is_replaced_and_nothing_is_doubled(asked, files, where, monkeypatch):
+    killed_at(monkeypatch, jobs, where)
     in_a_process_that_dies(lambda: tasks.make_export(str(asked.pk)))
     monkeypatch.undo()
     asked.refresh_from_db()
@@ -182,6 +224,30 @@ def test_a_place_that_is_full_is_said_and_tried_again(asked, settings, tmp_path)
     jobs.revive(now=timezone.now() + jobs.AGAIN_AFTER)
 
     assert (made(asked).state, asked.error) == (State.DONE, "")
+
+
+def test_a_full_disk_is_said_and_tried_again(asked, files):
+    before = set(scratch.directory().iterdir())
+    with full_disk():
+        made(asked)
+    assert (asked.state, "File too large" in asked.error) == (State.QUEUED, True), asked.error
+    assert (list(files.rglob("*.csv")), set(scratch.directory().iterdir())) == ([], before)
+
+    jobs.revive(now=timezone.now() + jobs.AGAIN_AFTER)
+
+    assert (made(asked).state, asked.attempt, asked.error) == (State.DONE, 2, "")
+
+
+def test_what_killed_workers_left_in_the_data_directory_goes(db):
+    left, at_work = (scratch.directory() / name for name in ("left.csv", "at-work.csv"))
+    for path in (left, at_work):
+        path.write_text("half")
+    os.utime(left, (0, 0))
+
+    tasks.expire_exports()
+
+    assert (left.exists(), at_work.exists()) == (False, True)
+    at_work.unlink()
 
 
 def test_after_a_week_its_file_is_taken_away(client, asked, headers, files):
@@ -215,6 +281,34 @@ def test_people_ask_in_the_admin_and_fetch_what_they_may_see(client, requests, a
     for who, status in ((vera, 404), (oscar, 404)):
         client.force_login(who)
         assert client.get(address).status_code == status
+
+
+def test_the_form_is_filled_with_what_a_page_shows(client, requests, acme):
+    client.force_login(make_user(is_superuser=True))
+    address = "/admin/exports/export/add/?what=requests&account=acme&from=2026-11-01&to=2026-11-21"
+
+    page = client.get(f"{address}&model=gpt-4o&project=a%26b&status_class=4xx&cursor=x")
+    form = page.context["adminform"].form
+
+    assert {name: str(form.initial[name]) for name in ("what", "first_day", "last_day")} == {
+        "what": "requests", "first_day": "2026-11-01", "last_day": "2026-11-20",
+    }  # fmt: skip
+    assert form.initial["account"] == acme.pk
+    assert form.initial["question"] == "model=gpt-4o&project=a%26b&status_class=4xx"
+
+
+def test_pages_lead_to_the_form_with_their_filters(client, requests, acme):
+    client.force_login(make_user(is_superuser=True))
+
+    log = client.get("/admin/requests/?model=gpt-4o&from=2026-11-01").content.decode()
+    explorer = client.get("/admin/explorer/?group_by=model&model=gpt-4o", follow=True)
+
+    form = "/admin/exports/export/add/?what="
+    assert f"{form}requests&amp;model=gpt-4o&amp;from=2026-11-01" in log
+    (link,) = re.findall(f'href="{re.escape(form)}(usage&amp;[^"]*)"', explorer.content.decode())
+    asked = parse_qs(unescape(link))
+    assert (asked["group_by"], asked["model"], "limit" in asked) == (["model"], ["gpt-4o"], False)
+    assert client.get(form + unescape(link)).status_code == 200
 
 
 def test_a_question_that_cannot_be_asked_is_said_at_the_form(client, requests, acme):

@@ -118,14 +118,14 @@ class Exploration:
         """The query string of this with some of its parameters changed, or left out."""
         return query_string(changed(self.parameters(), changes))
 
-    def api_query(self) -> str:
+    def api_query(self, *, all_rows: bool = False) -> str:
         """The same question in the API's words; spread over columns, all of its rows."""
         found = {n: v for n, v in self.parameters().items() if n not in OWN}
         found |= {
             "from": [self.question.start.isoformat()],
             "to": [self.question.end.isoformat()],
             "granularity": [self.question.granularity],
-            "limit": [] if self.spread else [str(self.limit)],
+            "limit": [] if self.spread or all_rows else [str(self.limit)],
         }
         return urlencode(found, doseq=True, safe=",:")
 

@@ -77,6 +77,7 @@ def page(request: HttpRequest) -> HttpResponse:
         may_export=bool(exportable.workspaces),
         exports_less=len(exportable.workspaces) < len(reach.workspaces),
         query=exploration.query(),
+        export_query=exploration.api_query(all_rows=True),
         **saved_views(request, exploration),
         drawn_label=words.metric_label(exploration.drawn),
         shown_problems=[problems[name] for name in IN_TOOLBAR if name in problems],

@@ -149,7 +149,7 @@ class ExportAdmin(ScopedAdmin):
     see_right = Right.EXPORT
     edit_right = Right.EXPORT
     list_display = (
-        *("__str__", "label", "progress", "fetch", "rows_shown", "size_shown"),
+        *("__str__", "label", "fetch", "rows_shown", "size_shown"),
         *("requested_at", "requested_by", "account"),
     )
     list_select_related = ("account", "requested_by")
@@ -260,17 +260,17 @@ class ExportAdmin(ScopedAdmin):
     def story(self, export: Export) -> str:
         return job_words.story(export, now=timezone.now())
 
-    @display(description="progress")
-    def progress(self, export: Export) -> str:
-        if export.state != Export.State.RUNNING or export.percent is None:
-            return "—"
-        return format_html(
-            '<progress class="tb-made" max="100" value="{0}"></progress> {0} %', export.percent
-        )
-
     @display(description="rows")
     def rows_shown(self, export: Export) -> str:
-        return formatting.count(export.rows) if export.rows or not export.is_at_work else "—"
+        """Of one that is made, how far it is as well."""
+        rows = formatting.count(export.rows) if export.rows or not export.is_at_work else "—"
+        if export.state != Export.State.RUNNING or export.percent is None:
+            return rows
+        return format_html(
+            '{0} <progress class="tb-made" max="100" value="{1}"></progress> {1} %',
+            rows,
+            export.percent,
+        )
 
     @display(description="size", ordering="size")
     def size_shown(self, export: Export) -> str:

@@ -232,7 +232,7 @@ def test_a_request_that_arrives_between_writing_and_removing_is_not_lost(acme, f
     assert "in-between" in {row["request_id"] for row in log()}
 
 
-@pytest.mark.parametrize("where", ["write", "put_manifest", "note"])
+@pytest.mark.parametrize("where", ["put_manifest", "note"])
 def test_a_worker_killed_while_writing_loses_nothing(acme, folder, where, monkeypatch):
     before = everything()
     killed_at(monkeypatch, archive, where)

@@ -297,4 +297,5 @@ class ExportAdmin(ScopedAdmin):
 
     @display(description="SHA-256")
     def checksum(self, export: Export) -> str:
-        return (export.manifest or {}).get("sha256", "—")
+        digest = (export.manifest or {}).get("sha256", "—")
+        return format_html('<span class="tb-long">{}</span>', digest)

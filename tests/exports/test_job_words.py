@@ -17,7 +17,7 @@ FACTS = {
 @pytest.mark.parametrize(
     ("state", "more", "said"),
     [
-        ("queued", {}, "It waits for the worker since 2026-11-20 12:00 UTC."),
+        ("queued", {}, "It has been waiting for the worker for less than a minute."),
         (
             "queued",
             {"error": "No space left on device", "attempt": 2},
@@ -29,22 +29,21 @@ FACTS = {
         (
             "running",
             {"beat_at": NOW - timedelta(minutes=5)},
-            "The worker has been silent since 2026-11-20 11:55 UTC; another makes the file from "
-            "the beginning.",
+            "The worker has been silent for 5 minutes; another makes the file from the beginning.",
         ),
         (
             "done",
             {"attempt": 2},
             "Made at attempt 2, 3 minutes after it was asked for: 12,345 rows, 4.8\xa0MB. It can "
-            "be fetched until 2026-11-27 12:00 UTC.",
+            "be fetched for 7 days.",
         ),
         (
             "failed",
             {"error": "There is no bucket b.", "attempt": 3},
-            "It failed at 2026-11-20 12:03 UTC, at attempt 3: There is no bucket b.",
+            "It failed at attempt 3: There is no bucket b.",
         ),
-        ("cancelled", {}, "It was cancelled at 2026-11-20 12:03 UTC; there is no file."),
-        ("expired", {}, "Its file was taken away at 2026-11-27 12:00 UTC. Ask for it again."),
+        ("cancelled", {}, "It was cancelled; there is no file."),
+        ("expired", {}, "Its file was taken away. Ask for it again."),
     ],
 )
 def test_it_is_a_sentence(state, more, said):

@@ -164,6 +164,7 @@ def archive(recorder: Recorder, rows: int) -> None:
     """The day goes to the archive, once by itself while somebody records."""
     with recorder.at_full_speed():
         alone = recorded_while(recorder, lambda: time.sleep(10))
+        assert alone, "the machine is too busy: nothing was recorded in ten seconds"
         runs: list[RetentionRun | None] = []
         with watched() as memory:
             beside = recorded_while(

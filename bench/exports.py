@@ -5,11 +5,9 @@ archiving a day of a million while recording goes on.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from django.conf import settings
 from django.db import connection
 from django.http import QueryDict
+from django_q.tasks import async_task
 
 from accounts.access import Reach
 from accounts.models import User, Workspace
@@ -28,7 +26,7 @@ from bench import _traffic
 from bench._recorder import Recorder
 from bench._traffic import Traffic
 from config.directories import DATA_DIR
-from exports import jobs, retention_run
+from exports import jobs
 from exports.archive_models import RetentionRun
 from exports.catalogue import DATASETS
 from exports.datasets import log_statement
@@ -160,44 +158,32 @@ def made(traffic: Traffic, boss: User, extension: str) -> tuple[str, ...]:
     return (extension, *(f"{figure:,.0f}" for figure in (*figures, *held)))
 
 
-def archive(recorder: Recorder, rows: int) -> None:
-    """The day goes to the archive, once by itself while somebody records."""
-    with recorder.at_full_speed():
+def archive(recorder: Recorder, rows: int, directory: Path) -> None:
+    """The worker takes the day to the archive while somebody records."""
+    memory = Memory()
+    with harness.worker(ARCHIVE_URL=str(directory)) as worker, recorder.at_full_speed():
         alone = recorded_while(recorder, lambda: time.sleep(10))
         assert alone, "the machine is too busy: nothing was recorded in ten seconds"
-        runs: list[RetentionRun | None] = []
-        with watched() as memory:
-            beside = recorded_while(
-                recorder, lambda: runs.append(retention_run.run(now=datetime.now(UTC)))
-            )
-    done = runs[0]
-    assert done is not None
+        async_task("exports.tasks.run_retention", timeout=GIVEN_UP_SECONDS)
+        leader = psutil.Process(worker.leader.pid)
+        beside = recorded_while(recorder, lambda: until_archived(memory, leader))
+    done = RetentionRun.objects.get()
     assert (done.rows_removed, done.error) == (rows, ""), (done.rows_removed, done.error)
     took = (done.finished_at - done.started_at).total_seconds() if done.finished_at else 0
     print(
         f"\nArchived, read back and removed {rows:,} requests in {took:.1f} s, "
         f"{done.partitions_dropped} partitions dropped. Recorded meanwhile {beside:,.0f} "
-        f"requests/s, and {alone:,.0f} before: {beside / alone:.2f}. "
-        f"This process held {memory.rss / MEGABYTE:,.0f} MB (RSS) at most."
+        f"requests/s, and {alone:,.0f} before: {beside / alone:.2f}. The worker held "
+        f"{memory.rss / MEGABYTE:,.0f} MB (RSS) at most, {memory.pss / MEGABYTE:,.0f} MB (PSS)."
     )
 
 
-@contextlib.contextmanager
-def watched() -> Iterator[Memory]:
-    """What this process holds meanwhile."""
-    memory, ended, own = Memory(), threading.Event(), psutil.Process()
-
-    def watch() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            memory.sample(own)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield memory
-    finally:
-        ended.set()
-        thread.join()
+def until_archived(memory: Memory, leader: psutil.Process) -> None:
+    started_at = time.perf_counter()
+    while not RetentionRun.objects.filter(finished_at__isnull=False).exists():
+        assert time.perf_counter() - started_at < GIVEN_UP_SECONDS
+        memory.sample(leader, *leader.children(recursive=True))
+        time.sleep(SAMPLE_SECONDS)
 
 
 def recorded_while(recorder: Recorder, act: Callable[[], object]) -> float:
@@ -212,7 +198,6 @@ def main() -> None:
     options = parser.parse_args()
     print(f"\n## Exports ({harness.machine()}; {options.rows:,} requests of one day)\n", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="tokenbook-bench-"))
-    settings.ARCHIVE_URL = str(directory)
     try:
         with harness.database():
             place = harness.make_account()
@@ -227,7 +212,7 @@ def main() -> None:
                 make(old)
                 show_streamed(old)
                 show_made(old)
-                archive(recorder, rows)
+                archive(recorder, rows, directory)
     finally:
         for used in (directory, DATA_DIR):
             shutil.rmtree(used, ignore_errors=True)

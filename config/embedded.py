@@ -10,13 +10,14 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from config import passage
 
 DATABASE = "tokenbook"
 SUPERUSER = "postgres"
@@ -156,9 +157,7 @@ def _admit(directory: Path) -> None:
     if os.geteuid() != 0:
         return
     for ancestor in [*directory.parents, binaries(), *binaries().parents]:
-        mode = ancestor.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            ancestor.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        passage.open_for(_system_user().pw_uid, ancestor)
 
 
 def _make_socket_directory(directory: Path) -> None:

@@ -1,6 +1,8 @@
 import os
+import re
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -95,3 +97,11 @@ def test_counts_of_all_processes_are_added_up():
 def total_of(counter):
     cells = tally.own.cells
     return sum(cells[row * tally.COLUMNS + counter.column] for row in range(tally.ROWS))
+
+
+def test_every_metric_is_explained_to_whoever_runs_it(scrape):
+    text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    explained = {f"tokenbook_{name}" for name in re.findall(r"`([a-z_]+)(?:\{[a-z,]+\})?`", text)}
+    Heartbeat.objects.beat(Heartbeat.of_schedule("books"), at=timezone.now())
+
+    assert {name for name, *_ in scrape()} <= explained

@@ -66,7 +66,8 @@ def lagging(*, now: datetime) -> list[str]:
         (folded_at,) = cursor.fetchone()
     if folded_at is None or now - folded_at < condition.LONGEST_LAG:
         return []
-    return [f"Roll-ups were last brought up to date {(now - folded_at).seconds // 60} minutes ago."]
+    minutes = (now - folded_at) // timedelta(minutes=1)
+    return [f"Roll-ups were last brought up to date {minutes} minutes ago."]
 
 
 # Null where nothing waits, or was ever folded.

@@ -6,9 +6,6 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python)
 SOURCES := accounts budgets config exports usage
-FIRST_PART := tests/usage
-SECOND_PART := tests/accounts tests/attacks tests/budgets tests/docs tests/exports tests/faults \
-	tests/test_books.py tests/test_whole_way.py
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # Checks read the settings and touch neither a database nor the data directory.
@@ -22,14 +19,16 @@ CHECK_ENV := env -u DATABASE_URL TOKENBOOK_DATA=.venv/no-data \
 run: environment
 	@exec $(PY) -m config.launcher
 
-# In three parts side by side, each over a server and directories of its own, because tests wait more
-# than they compute. What the others say is told when all are done.
+# By three runs side by side, each over a server and directories of its own, because tests wait more
+# than they compute; they share the tests out among themselves (tests/sharing.py). What the others
+# say is told when all are done.
 test: test-environment browser check
-	@$(PY) -m pytest -q $(FIRST_PART) > .venv/first-part.log 2>&1 & first=$$!; \
-	$(PY) -m pytest -q $(SECOND_PART) > .venv/second-part.log 2>&1 & second=$$!; \
-	$(PY) -m pytest -q $(patsubst %,--ignore=%,$(FIRST_PART) $(SECOND_PART)); third=$$?; \
+	@export TESTS_SHARED=.venv/tests-shared; rm -rf $$TESTS_SHARED; mkdir $$TESTS_SHARED; \
+	$(PY) -m pytest -q -p tests.sharing > .venv/first-run.log 2>&1 & first=$$!; \
+	$(PY) -m pytest -q -p tests.sharing > .venv/second-run.log 2>&1 & second=$$!; \
+	$(PY) -m pytest -q -p tests.sharing; third=$$?; \
 	wait $$first; first=$$?; wait $$second; second=$$?; \
-	cat .venv/first-part.log .venv/second-part.log; exit $$((first | second | third))
+	cat .venv/first-run.log .venv/second-run.log; exit $$((first | second | third))
 
 # Everything that may happen to a company's processes, again and again; as root also a full disk.
 SOAK_MINUTES ?= 15

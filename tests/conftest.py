@@ -2,15 +2,18 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.db import connection, connections
+from django.test import TransactionTestCase
 
 from config import embedded
 from config.directories import POSTGRES_DIR
-from tests import browsing, mailing, serving
+from tests import browsing, emptying, mailing, serving
 from tests.settings import TEMPORARY
 
 # A machine that loses power loses the test run anyway.
@@ -38,10 +41,18 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_is_never_emptied ON config_auditentry")
     connections.close_all()
+    TransactionTestCase._fixture_teardown = lambda _: emptying.empty_tables()  # type: ignore[attr-defined]
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(TEMPORARY, ignore_errors=True)
+
+
+@pytest.fixture
+def without_menus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without their navigation, which is the same on all and half of their cost."""
+    for menu in ("get_sidebar_list", "get_app_list"):
+        monkeypatch.setattr(admin.site, menu, lambda *_, **__: [])
 
 
 @pytest.fixture(autouse=True)
@@ -63,31 +74,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     return clock
 
 
-@pytest.fixture(autouse=True)
-def empty_log(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
-    """After a test that commits, the tables that no model manages: Django empties the others."""
-    yield
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction", False)
-    if commits or "transactional_db" in request.fixturenames:
-        from tests.factories import empty_unmanaged_tables
-
-        with django_db_blocker.unblock():
-            empty_unmanaged_tables()
-
-
-@pytest.fixture
-def live_web(transactional_db: None) -> Iterator[serving.Server]:
-    """The real web server, as processes of its own, over the test database."""
+@pytest.fixture(scope="session")
+def one_web(django_db_setup: None) -> Iterator[serving.Server]:
+    """Starting it costs seconds: one for all tests that neither stop it nor set it up otherwise."""
     with serving.web() as server:
         yield server
 
 
 @pytest.fixture
-def live_worker(transactional_db: None) -> Iterator[serving.Processes]:
-    """The real worker over the test database."""
-    with serving.worker() as worker:
-        yield worker
+def live_web(transactional_db: None, one_web: serving.Server) -> Iterator[serving.Server]:
+    """The real web server, as processes of its own, over the test database."""
+    one_web.forget()
+    yield one_web
+    one_web.asked_at = time.monotonic()
 
 
 @pytest.fixture

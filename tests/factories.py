@@ -222,12 +222,3 @@ def histogram_rows() -> dict[str, list[dict[str, Any]]]:
         )
         for histogram in HISTOGRAMS
     }
-
-
-def empty_unmanaged_tables() -> None:
-    """What no model manages, Django's flush leaves behind."""
-    tables = ["usage_requestlog", "usage_requestkey", "usage_batch"]
-    tables += [rollup.table for rollup in (*ROLLUPS, *HISTOGRAMS)]
-    with connection.cursor() as cursor:
-        for table in tables:
-            cursor.execute(f"DELETE FROM {table}")

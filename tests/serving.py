@@ -1,7 +1,9 @@
 """Starts the real web server and the real worker as processes, over a given database."""
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +17,18 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.db import connection
 
+from accounts import versions
+from accounts.directory import DIRECTORY_VERSION
+from accounts.models import TOKENS_VERSION, CacheVersion
+from config.preparation import static_sources
 from tests.mailing import free_port
+from usage.ingest.resolve import ENDPOINTS, MODELS, PROVIDERS
+from usage.pricing.ratecard import PRICES_VERSION
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+KEPT_STATIC = settings.BASE_DIR / ".pytest_cache" / "static-files"
+NAMES = [names.versioned.name for names in (ENDPOINTS, MODELS, PROVIDERS)]
+REMEMBERED = [DIRECTORY_VERSION, PRICES_VERSION, TOKENS_VERSION, *NAMES]
 STARTS_SECONDS = 60
 STOPS_SECONDS = 30
 
@@ -50,6 +61,13 @@ class Processes:
 @dataclass
 class Server(Processes):
     url: str
+    asked_at: float = 0.0
+
+    def forget(self) -> None:
+        """Of the rows of a former test it remembers nothing from now on."""
+        for name in REMEMBERED:
+            CacheVersion.objects.update_or_create(name=name, defaults={"version": time.time_ns()})
+        wait_until(lambda: time.monotonic() - self.asked_at > versions.CHECK_EVERY_SECONDS, 5)
 
 
 @contextlib.contextmanager
@@ -76,10 +94,22 @@ def worker(**environment: str) -> Iterator[Processes]:
 
 
 def collect_static() -> None:
-    """Once a run: the real settings serve files by the names in their manifest."""
-    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
-        command = [*MANAGE, "collectstatic", "--no-input", "--verbosity=0"]
-        subprocess.run(command, env=real_environment(), check=True)
+    """Once a run: the real settings serve files by the names in their manifest.
+
+    Compressing them takes seconds: they are kept for the runs beside this one and after it.
+    """
+    if (settings.STATIC_ROOT / "staticfiles.json").exists():
+        return
+    KEPT_STATIC.mkdir(parents=True, exist_ok=True)
+    stamp, sources = KEPT_STATIC / "sources", static_sources()
+    with (KEPT_STATIC / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != sources:
+            command = [*MANAGE, "collectstatic", "--no-input", "--clear", "--verbosity=0"]
+            env = real_environment() | {"TOKENBOOK_DATA": str(KEPT_STATIC)}
+            subprocess.run(command, env=env, check=True)
+            stamp.write_text(sources)
+        shutil.copytree(KEPT_STATIC / "static", settings.STATIC_ROOT, dirs_exist_ok=True)
 
 
 def start(command: str, **environment: str) -> subprocess.Popen[bytes]:

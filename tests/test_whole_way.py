@@ -68,7 +68,6 @@ def recorded_events() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def token(transactional_db: None) -> str:
-    import_catalogue(status=Price.Status.APPROVED, now=datetime.now(UTC))
     account = Account.objects.create(name="Acme", slug="acme", time_zone="America/New_York")
     owner = User.objects.create_user("owner", "owner@acme.test", "correct horse", is_staff=True)
     Role.objects.create(user=owner, account=account, name=Role.Name.OWNER)
@@ -76,13 +75,11 @@ def token(transactional_db: None) -> str:
 
 
 def test_from_a_posted_log_to_the_refusal_and_the_same_total_everywhere(
-    token: str, smtp_server: MailServer
+    token: str, smtp_server: MailServer, live_web: serving.Server
 ):
-    with (
-        serving.web() as server,
-        serving.worker(EMAIL_URL=smtp_server.url),
-    ):
-        gateway = Gateway(server.url, token)
+    import_catalogue(status=Price.Status.APPROVED, now=datetime.now(UTC))
+    with serving.worker(EMAIL_URL=smtp_server.url):
+        gateway = Gateway(live_web.url, token)
         answer = gateway.post("ingest/litellm/", recorded_events())
         assert answer == {"accepted": 8, "duplicates": 0, "rejected": []}
         assert gateway.post("ingest/litellm/", recorded_events()[:3])["duplicates"] == 3
@@ -137,25 +134,24 @@ def test_from_a_posted_log_to_the_refusal_and_the_same_total_everywhere(
         assert Decimal(spent) == Decimal("0.03146") + Decimal("0.0195")
 
 
-def test_bad_input_is_answered_as_documented(token: str):
+def test_bad_input_is_answered_as_documented(token: str, live_web: serving.Server):
     other = Account.objects.create(name="Other", slug="other")
     _, foreign = tokens.issue(account=other, name="other", scopes=Scope.values)
     _, reader = tokens.issue(account=Account.objects.get(slug="acme"), name="r", scopes=["read"])
     good = {"request_id": "good", "model": "gpt-4o", "input_tokens": 1}
-    with serving.web() as server:
-        gateway = Gateway(server.url, token)
-        assert Gateway(server.url, "tb_0_nothing").send("GET", "usage/")[0] == 401
-        assert Gateway(server.url, reader).send("POST", "requests/", good)[0] == 403
-        answer = gateway.post("requests/", [good, good | {"request_id": "bad", "status": "ok"}])
-        assert answer["accepted"] == 1
-        assert answer["rejected"][0]["errors"][0]["field"] == "status"
-        assert Gateway(server.url, foreign).send("GET", "requests/good/")[0] == 404
-        request = urllib.request.Request(
-            f"{server.url}/api/v1/requests/",
-            data=b'[{"request_id": "x",,]',
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=30)
-        assert refused.value.code == 400
-        assert "byte 20" in json.loads(refused.value.read())["error"]["message"]
+    gateway = Gateway(live_web.url, token)
+    assert Gateway(live_web.url, "tb_0_nothing").send("GET", "usage/")[0] == 401
+    assert Gateway(live_web.url, reader).send("POST", "requests/", good)[0] == 403
+    answer = gateway.post("requests/", [good, good | {"request_id": "bad", "status": "ok"}])
+    assert answer["accepted"] == 1
+    assert answer["rejected"][0]["errors"][0]["field"] == "status"
+    assert Gateway(live_web.url, foreign).send("GET", "requests/good/")[0] == 404
+    request = urllib.request.Request(
+        f"{live_web.url}/api/v1/requests/",
+        data=b'[{"request_id": "x",,]',
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 400
+    assert "byte 20" in json.loads(refused.value.read())["error"]["message"]

@@ -31,7 +31,7 @@ OF_A_PAGE = 3
 
 
 @pytest.fixture
-def people(db: None) -> People:
+def people(db: None, without_menus: None) -> People:
     return furnish()
 
 

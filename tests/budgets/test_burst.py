@@ -42,7 +42,7 @@ def burst(url: str, token: str, asks: list[dict], *, clients: int = 32) -> int:
 
 
 def test_of_a_thousand_parallel_dimes_against_five_dollars_exactly_fifty_pass(
-    workspace: Workspace, project: Project, token_text: str, make_budget
+    workspace: Workspace, project: Project, token_text: str, make_budget, live_web: serving.Server
 ):
     now = timezone.now()
     make_budget(name="account", hard=True, now=now)
@@ -50,14 +50,13 @@ def test_of_a_thousand_parallel_dimes_against_five_dollars_exactly_fifty_pass(
     make_budget(name="project", scope="project", project=project, hard=True, now=now)
     dime = {"max_cost": "0.1", "workspace": "finance", "project": "ledger"}
     asks = [dime | {"request_id": f"call {i}"} for i in range(1000)]
-    with serving.web(WEB_WORKERS="2") as server:
-        assert burst(server.url, token_text, asks) == 50
+    assert burst(live_web.url, token_text, asks) == 50
     assert set(BudgetPeriod.objects.values_list("held", flat=True)) == {Decimal(5)}
     assert Hold.objects.filter(state="open").count() == 50
 
 
 def test_the_tightest_level_caps_a_burst_over_several_projects(
-    workspace: Workspace, token_text: str, make_budget
+    workspace: Workspace, token_text: str, make_budget, live_web: serving.Server
 ):
     now = timezone.now()
     make_budget(name="account", limit=Decimal(2), hard=True, now=now)
@@ -68,8 +67,7 @@ def test_the_tightest_level_caps_a_burst_over_several_projects(
         {"max_cost": "0.1", "workspace": "finance", "project": "abc"[i % 3], "request_id": str(i)}
         for i in range(300)
     ]
-    with serving.web(WEB_WORKERS="2") as server:
-        assert burst(server.url, token_text, asks) == 20
+    assert burst(live_web.url, token_text, asks) == 20
     held = dict(BudgetPeriod.objects.values_list("budget__name", "held"))
     assert held.pop("account") == 2 == sum(held.values())
     assert max(held.values()) <= 1

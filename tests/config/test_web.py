@@ -1,36 +1,45 @@
+"""One web server from its first page to its end; the tests run in this order."""
+
 import psutil
 import pytest
 
+from tests import serving
 from tests.serving import answers, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.slow
 
 
-def test_the_real_server_serves_pages_and_their_files(live_web, browser):
+@pytest.fixture(scope="module")
+def web(django_db_setup):
+    with serving.web() as server:
+        yield server
+
+
+def test_the_real_server_serves_pages_and_their_files(web, browser):
     page = browser.new_page()
     failed = []
     page.on("response", lambda response: response.ok or failed.append(response.url))
 
-    page.goto(f"{live_web.url}/admin/login/")
+    page.goto(f"{web.url}/admin/login/")
 
     assert page.locator("input[name=username]").is_visible()
     assert failed == []
     page.close()
 
 
-def test_a_killed_web_process_is_replaced_while_the_others_serve(live_web):
-    first, *others = psutil.Process(live_web.leader.pid).children()
+def test_a_killed_web_process_is_replaced_while_the_others_serve(web):
+    first, *others = psutil.Process(web.leader.pid).children()
 
     first.kill()
     first.wait()
 
     assert others
-    assert answers(f"{live_web.url}/healthz")
-    wait_until(lambda: len(psutil.Process(live_web.leader.pid).children()) == 1 + len(others), 20)
+    assert answers(f"{web.url}/healthz")
+    wait_until(lambda: len(psutil.Process(web.leader.pid).children()) == 1 + len(others), 20)
 
 
-def test_a_web_server_that_is_asked_to_stop_leaves_nothing_behind(live_web):
-    family = psutil.Process(live_web.leader.pid).children(recursive=True)
+def test_a_web_server_that_is_asked_to_stop_leaves_nothing_behind(web):
+    family = psutil.Process(web.leader.pid).children(recursive=True)
 
-    assert live_web.stop() == 0
+    assert web.stop() == 0
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

@@ -5,6 +5,7 @@ fails here, with the line to write: what it answers now. Read it before you past
 let somebody in, 403 says that there is something, 404 does not even say that.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.http import Http404, HttpRequest
 from django.test import RequestFactory
 from django.urls import resolve
 
-from accounts import tokens
+from accounts import scoped_admin, tokens
 from accounts.models import Scope
 from tests.config.routes import Route, address_of, furnish, routes
 from tests.factories import fetch
@@ -41,7 +42,9 @@ METHODS = {
 
 
 @pytest.fixture
-def people(db: None) -> People:
+def people(db: None, without_menus: None, monkeypatch: pytest.MonkeyPatch) -> People:
+    """Nobody's roles change here, so that whom they reach is asked once."""
+    monkeypatch.setattr(scoped_admin, "reach_of_user", cache(scoped_admin.reach_of_user))
     return furnish()
 
 

@@ -1,3 +1,5 @@
+"""One worker through all that may happen to it; the tests run in this order."""
+
 import os
 import signal
 
@@ -7,9 +9,11 @@ from django.utils import timezone
 
 from config import pulse
 from config.models import Heartbeat
+from tests import serving
+from tests.emptying import empty_tables
 from tests.serving import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.slow
 
 STARTS_SECONDS = 60
 # At worst a child falls silent before its first beat; then come a pause and a start.
@@ -18,6 +22,17 @@ RECOVERS_SECONDS = pulse.FIRST_BEAT_SECONDS + 30
 
 def beats_since(name, moment):
     return Heartbeat.objects.filter(name=name, beat_at__gt=moment).exists()
+
+
+@pytest.fixture(scope="module")
+def live_worker(django_db_setup, django_db_blocker):
+    """What it commits goes when it has ended."""
+    with django_db_blocker.unblock():
+        try:
+            with serving.worker() as worker:
+                yield worker
+        finally:
+            empty_tables()
 
 
 @pytest.fixture

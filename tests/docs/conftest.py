@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from accounts import tokens
 from accounts.models import Account
 from tests import serving
 from tests.docs import litellm_standin as standin
-from tests.factories import empty_unmanaged_tables, make_account, numbers
+from tests.emptying import empty_tables
+from tests.factories import make_account, numbers
 from tests.usage.ingest.recorded import price_book
 
 
@@ -24,8 +24,7 @@ def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[serving.Se
             with serving.web(WEB_WORKERS="1") as running:
                 yield running
         finally:
-            call_command("flush", verbosity=0, interactive=False)
-            empty_unmanaged_tables()
+            empty_tables()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,11 +31,18 @@ def token(acme: Account) -> str:
     return bearer(acme, Scope.INGEST)["authorization"].removeprefix("Bearer ")
 
 
-@pytest.fixture
-def web(transactional_db: None) -> Iterator[serving.Server]:
-    """One thread: who is answered knows that all before were answered or given up."""
+@pytest.fixture(scope="module")
+def one_thread(django_db_setup: None) -> Iterator[serving.Server]:
     with serving.web(WEB_WORKERS="1", WEB_THREADS="1") as server:
         yield server
+
+
+@pytest.fixture
+def web(transactional_db: None, one_thread: serving.Server) -> Iterator[serving.Server]:
+    """One thread: who is answered knows that all before were answered or given up."""
+    one_thread.forget()
+    yield one_thread
+    one_thread.asked_at = time.monotonic()
 
 
 def rows() -> list[dict[str, Any]]:

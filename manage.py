@@ -6,6 +6,8 @@ import sys
 
 
 def main() -> None:
+    # Mails, exports and logs are files, and no other user of the machine may read them.
+    os.umask(0o027)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -56,6 +56,7 @@ class Refusal(Exception):
 
 
 def main() -> int:
+    os.umask(0o027)  # as `manage.py` does
     stop = processes.Stop()
     try:
         run(stop)

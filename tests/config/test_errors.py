@@ -6,6 +6,7 @@ import pytest
 from django.test import Client, RequestFactory
 
 from config import errors
+from tests.config.routes import address_of, furnish, routes
 from tests.usage.calls import error
 
 
@@ -25,3 +26,24 @@ def test_a_bug_behind_the_api_is_told_in_the_one_shape():
 
     assert answer.status_code == 500
     assert json.loads(answer.content)["error"]["code"] == "error"
+
+
+def test_what_is_sent_without_the_slash_is_refused_and_not_led_astray(db):
+    """A redirect is followed by GET: the caller would think that something was stored."""
+    furnish()
+    api = [address_of(route) for route in routes() if route.name.startswith("api:")]
+    answers = {
+        (method, path): getattr(Client(), method)(path.rstrip("/"))
+        for method in ("post", "put", "patch", "delete")
+        for path in api
+    }
+
+    assert "/api/v1/budgets/" in api
+    assert [one for one, answer in answers.items() if answer.status_code < 400] == []
+    assert {answer["Content-Type"] for answer in answers.values()} == {"application/json"}
+
+
+def test_who_only_asks_without_the_slash_is_led_to_the_answer():
+    answer = Client().get("/api/v1/usage?metrics=cost")
+
+    assert (answer.status_code, answer.url) == (301, "/api/v1/usage/?metrics=cost")

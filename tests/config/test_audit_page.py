@@ -8,7 +8,9 @@ from django.utils import timezone
 from accounts.models import Client, Workspace
 from budgets.models import Budget
 from config.models import AuditEntry
+from tests.factories import small_price_book
 from tests.people import People, make_people
+from usage.models import Price
 
 PAGE = "/admin/audit/"
 OBJECT = "/admin/audit/object/"
@@ -121,6 +123,22 @@ def test_an_object_is_shown_as_it_was(people, client):
     assert dict(now["facts"])["limit"] == "250.0000"
     assert dict(then["facts"])["limit"] == "100.0000"
     assert b"It was not there" in before.content
+
+
+def test_a_rows_history_leads_managers_to_what_it_said_on_any_day(people, client):
+    small_price_book()
+    budget = Budget.objects.create(
+        account=people.acme, name="All", scope="account", limit=100, counted_from="2026-11-01"
+    )
+    rate = Price.objects.first()
+    rows = {f"/admin/budgets/budget/{budget.pk}/history/": f"table=budgets_budget&id={budget.pk}"}
+    rows[f"/admin/usage/price/{rate.pk}/history/"] = f"table=usage_price&id={rate.pk}"
+
+    for path, query in rows.items():
+        for who, links in ((people.owner, 1), (people.staff, 1), (people.viewer, 0)):
+            client.force_login(who)
+            page = client.get(path).content.decode()
+            assert page.count(f"{OBJECT}?{query}".replace("&", "&amp;")) == links, (path, who)
 
 
 def test_the_download_has_what_the_filters_leave_and_no_formula(people, client):

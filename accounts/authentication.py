@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from accounts import actors
 from accounts.models import TOKENS_VERSION, AccessToken, Account, Scope, digest_of
-from accounts.rates import rates
+from accounts.rates import is_from, rates
 from accounts.versions import Versioned
 
 REFUSED = "This access token is unknown, expired or revoked."
@@ -28,6 +28,7 @@ class AccessTokenAuthentication(BaseAuthentication):
             return None
         token = token_for(header)
         rates.take(token.pk)
+        is_from(request.META, token.account_id)
         return None, token
 
     def authenticate_header(self, request: Request) -> str:

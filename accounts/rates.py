@@ -1,5 +1,6 @@
 """How much one caller may ask for, so that others are served too: calls a second of a token, and
-reports at once of an account. Counted in each process by itself: nothing is asked of anybody.
+reports and unread bodies at once of an account. Counted in each process by itself: nothing is asked
+of anybody.
 """
 
 import contextlib
@@ -7,12 +8,16 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from rest_framework.exceptions import Throttled
 
 BURST_SECONDS = 2.0
+STRANGER = 0  # no account has this id
+TOO_MANY_BODIES = "Too many bodies of yours are still on their way. Send this one again."
 TOO_MANY_REPORTS = "Too many reports of this account are being made. Ask again in a moment."
 
 
@@ -44,26 +49,64 @@ rates = Rates()
 
 
 class AtOnce:
-    """How many reports each account is having made in this process."""
+    """How many things each caller is having done in this process: half of the threads at most, so
+    that the others are always left to others."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Callable[[], Throttled], *, patience_seconds: float = 0.0) -> None:
+        self.refusal = refusal
+        self.patience_seconds = patience_seconds
         self.running: Counter[int] = Counter()
-        self.lock = threading.Lock()
+        self.change = threading.Condition()
 
     @contextlib.contextmanager
-    def one_more(self, account_id: int) -> Iterator[None]:
-        """Half of the threads are always left to others. Raises Throttled."""
-        with self.lock:
-            if self.running[account_id] >= max(settings.WEB_THREADS // 2, 1):
-                raise Throttled(wait=1, detail=TOO_MANY_REPORTS)
-            self.running[account_id] += 1
+    def one_more(self, caller: int) -> Iterator[None]:
+        """Raises Throttled when none of the caller's ends in time."""
+        most = max(settings.WEB_THREADS // 2, 1)
+        with self.change:
+            if not self.change.wait_for(lambda: self.running[caller] < most, self.patience_seconds):
+                raise self.refusal()
+            self.running[caller] += 1
         try:
             yield
         finally:
-            with self.lock:
-                self.running[account_id] -= 1
-                if not self.running[account_id]:
-                    del self.running[account_id]
+            with self.change:
+                self.running[caller] -= 1
+                if not self.running[caller]:
+                    del self.running[caller]
+                self.change.notify_all()
 
 
-reports = AtOnce()
+class TooManyBodies(Throttled, SuspiciousOperation):
+    """Django itself answers 400 to what is suspicious, where no API's handler does."""
+
+    def __init__(self) -> None:
+        super().__init__(wait=1, detail=TOO_MANY_BODIES)
+
+
+reports = AtOnce(lambda: Throttled(wait=1, detail=TOO_MANY_REPORTS))
+bodies = AtOnce(TooManyBodies, patience_seconds=1.0)
+
+
+class Body:
+    """A body as WSGI has it. The thread that reads it cannot be called back while its sender is
+    silent, hence only so many of a caller's are read at once. Raises TooManyBodies.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.caller = STRANGER
+
+    def read(self, size: int = -1) -> bytes:
+        with bodies.one_more(self.caller):
+            return self.inner.read(size)
+
+    def readline(self, size: int = -1) -> bytes:
+        with bodies.one_more(self.caller):
+            return self.inner.readline(size)
+
+
+def is_from(environ: Mapping[str, Any], account_id: int) -> None:
+    """Whose body a request's is, as soon as that is known."""
+    body = environ.get("wsgi.input")
+    if isinstance(body, Body):
+        body.caller = account_id

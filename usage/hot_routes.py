@@ -24,7 +24,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from accounts.authentication import remembered_token
 from accounts.errors import exception_handler
 from accounts.models import AccessToken, Scope
-from accounts.rates import rates
+from accounts.rates import Body, is_from, rates
 from usage import request_ids
 from usage.ingest.body import UnreadableBody, inflate
 from usage.tally import Counter, counter
@@ -69,6 +69,7 @@ class HotRoutes:
         request_id = request_ids.id_of(environ.get(request_ids.IN_ENVIRON, ""))
         request_ids.current.set(request_id)
         started_at = time.monotonic()
+        environ["wsgi.input"] = Body(environ["wsgi.input"])
         path = environ["PATH_INFO"]
         route = self.routes.get(path)
         if route is None or not is_ordinary(environ):
@@ -182,7 +183,9 @@ FAILED = {
 def answer(route: HotRoute, environ: Environ) -> Any:
     recycle_connection()
     # Before the body is read, which may never come: a thread waits for no stranger's.
-    rates.take(twice(lambda: token_of(route, environ, now=timezone.now())).pk)
+    token = twice(lambda: token_of(route, environ, now=timezone.now()))
+    rates.take(token.pk)
+    is_from(environ, token.account_id)
     body = body_of(environ)
     return twice(lambda: answer_once(route, environ, body))
 

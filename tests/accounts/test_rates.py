@@ -1,4 +1,5 @@
 import contextlib
+import threading
 import timeit
 
 import pytest
@@ -74,13 +75,30 @@ def test_who_calls_too_often_is_told_when_to_come_back(db, client, time, path):
 
 def test_half_of_the_threads_are_left_to_other_accounts(settings):
     settings.WEB_THREADS = 4
-    running = AtOnce()
+    running = AtOnce(Throttled)
     with running.one_more(1), running.one_more(1):
         with pytest.raises(Throttled), running.one_more(1):
             pass
         with running.one_more(2):
             pass
     assert not running.running
+
+
+def test_who_waits_for_a_place_gets_the_next_that_is_free(settings):
+    settings.WEB_THREADS = 2
+    running, done = AtOnce(Throttled, patience_seconds=30), threading.Event()
+
+    def wait():
+        with running.one_more(1):
+            done.set()
+
+    with running.one_more(1):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not done.wait(0.01)
+    thread.join()
+
+    assert done.is_set()
 
 
 def test_a_report_that_takes_too_long_is_refused_with_what_to_do(db, client, monkeypatch):

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from config import data_model
+from tests.factories import fetch
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -51,3 +54,16 @@ def test_variables_of_the_deployment_are_in_the_readme():
     readme = (ROOT / "README.md").read_text()
 
     assert [v for v in re.findall(r"^([A-Z_]+)=", block, re.M) if f"`{v}`" not in readme] == []
+
+
+def test_every_table_is_in_the_data_model_and_nothing_else(db):
+    """A partition is its table's."""
+    of_ours = f"^({'|'.join(data_model.APPS)})_"
+    tables = fetch(
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+        "AND relname ~ %s",
+        [of_ours],
+    )
+    drawn = (ROOT / "docs" / "data-model.md").read_text()
+
+    assert set(re.findall(r"^    (\w+) \{$", drawn, re.M)) == {row["relname"] for row in tables}

@@ -90,6 +90,13 @@ def live_web(transactional_db: None, one_web: serving.Server) -> Iterator[servin
 
 
 @pytest.fixture
+def live_worker(transactional_db: None) -> Iterator[serving.Processes]:
+    """The real worker over the test database."""
+    with serving.worker() as worker:
+        yield worker
+
+
+@pytest.fixture
 def smtp_server(settings: Any) -> Iterator[mailing.MailServer]:
     """A mail server on this machine, to which Django's mails go."""
     with contextlib.closing(mailing.MailServer()) as server:

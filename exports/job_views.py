@@ -54,6 +54,11 @@ class AskSerializer(serializers.Serializer):
         default=dict, help_text="As in the dataset's query string; a list for several values."
     )
 
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if unknown := sorted(set(self.initial_data) - set(self.fields)):
+            raise serializers.ValidationError({unknown[0]: "There is no such field."})
+        return values
+
     def validate_parameters(self, given: dict[str, Any]) -> dict[str, list[str]]:
         return {name: texts(value) for name, value in given.items()}
 

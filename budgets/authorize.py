@@ -97,13 +97,24 @@ def worst_case(ask: Ask, resolve: Resolver) -> Decimal:
         raise RowError(
             "max_cost", "Send max_cost, or model with input_tokens and max_output_tokens."
         )
-    provider, model = named(ask.provider, ask.model)
+    cost = worst_case_of_tokens(ask, resolve)
+    if cost > MOST_DOLLARS:
+        raise RowError(
+            "max_output_tokens", f"So many tokens may cost more than ${MOST_DOLLARS:,}: send fewer."
+        )
+    return cost
+
+
+def worst_case_of_tokens(ask: Ask, resolve: Resolver) -> Decimal:
+    """By the price book, or where that does not know the model by the account's ceiling."""
+    input_tokens, output_tokens = ask.input_tokens or 0, ask.max_output_tokens or 0
+    provider, model = named(ask.provider, ask.model or "unknown")
     try:
         return dollars(
             max(
                 total_units(
                     resolve.card.bill(
-                        {meter: ask.input_tokens, "output": ask.max_output_tokens},
+                        {meter: input_tokens, "output": output_tokens},
                         provider=provider,
                         model=model,
                         account_id=resolve.account.pk,
@@ -115,7 +126,7 @@ def worst_case(ask: Ask, resolve: Resolver) -> Decimal:
             )
         )
     except Unpriced:
-        return dollars(ceiling_units(resolve.account, ask.input_tokens, ask.max_output_tokens))
+        return dollars(ceiling_units(resolve.account, input_tokens, output_tokens))
 
 
 def authorize(

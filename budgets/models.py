@@ -1,6 +1,6 @@
 """Budgets, their counters and holds; alerts and their mails are in `outbox_models.py`.
 
-The counters are moved by two SQL functions (migrations 0012 and 0013), inside the transaction that
+The counters are moved by two SQL functions (migrations 0012 and 0014), inside the transaction that
 records requests or decides an authorization; nothing else writes them but a recount.
 """
 

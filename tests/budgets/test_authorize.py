@@ -158,6 +158,12 @@ def test_an_ask_that_cannot_be_priced_says_what_to_send(ask, workspace: Workspac
         ask({"request_id": "r", "model": "gpt-4o"})
 
 
+def test_an_ask_that_may_cost_more_than_can_be_held_is_told_so(ask, spend, workspace: Workspace):
+    tokens = {"model": "new-model", "input_tokens": 10**9, "max_output_tokens": 1}
+    with pytest.raises(RowError, match=r"So many tokens may cost more than \$100,000,000"):
+        ask({"request_id": "r"} | tokens)
+
+
 def test_a_disabled_key_is_refused_with_its_reason(make_budget, ask, workspace: Workspace):
     ApiKey.objects.create(workspace=workspace, identifier="key-1", disabled_at=timezone.now())
     first, second = ask(

@@ -140,11 +140,11 @@ def month_end(view: View, projection: Projection, days: Sequence[Row]) -> Tile:
     end = projection.at_the_end
     if end is None:
         return Tile(f"End of {month}", formatting.UNKNOWN, "", so_far, Change("too early"), link)
-    likely = f"{formatting.money(end.low)} to {formatting.money(end.high)}"
+    likely = f"{formatting.estimate(end.low)} to {formatting.estimate(end.high)}"
     spent = [row["cost"] or Decimal(0) for row in days if row["day"] >= projection.month]
     return Tile(
         f"End of {month}",
-        f"≈ {formatting.money(end.expected)}",
+        f"≈ {formatting.estimate(end.expected)}",
         f"Forecast from each weekday's share and the last weeks; four of five such months end "
         f"between {likely}",
         so_far,

@@ -25,6 +25,13 @@ def money(value: Decimal | None) -> str:
     return f"{sign}${_small(size)}"
 
 
+def estimate(value: Decimal | None) -> str:
+    """Of money that nobody knows to the cent: whole dollars from a hundred on."""
+    if value is None or abs(value) < 100:
+        return money(value)
+    return money(value.quantize(Decimal(1), ROUND_HALF_UP)).removesuffix(".00")
+
+
 def _small(size: Decimal) -> str:
     if size == 0:
         return "0.00"

@@ -71,3 +71,11 @@ def test_durations():
         "1.50 s",
         "1 min 1 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("12085.49", "$12,085"), ("-250.5", "-$251"), ("99.99", "$99.99"), ("0.034", "$0.034")],
+)
+def test_an_estimate_has_no_cents_where_they_say_nothing(value, text):
+    assert formatting.estimate(Decimal(value)) == text

@@ -64,9 +64,15 @@ def preparer(*, token: AccessToken, now: datetime) -> Callable[[Ask], Prepared]:
     """What prepares one ask of this call; it raises RowError where that cannot be decided."""
     resolve = resolver(token.account, token, now=now)
     is_narrowed = bool(narrowed_to(token))
-    return lambda ask: Prepared(
-        ask, resolve.owner(as_request(ask)), worst_case(ask, resolve), is_narrowed
-    )
+    owners: dict[tuple[str | None, ...], Owner] = {}  # the asks of a call are mostly of a few
+
+    def prepared(ask: Ask) -> Prepared:
+        key = (ask.workspace, ask.project, ask.member, ask.api_key)
+        if key not in owners:
+            owners[key] = resolve.owner(as_request(ask))
+        return Prepared(ask, owners[key], worst_case(ask, resolve), is_narrowed)
+
+    return prepared
 
 
 def as_request(ask: Ask) -> LabelledRequest:

@@ -73,6 +73,7 @@ KEYS = {
         Key("elena-laptop", "engineering", "elena@acme.example", "code-assistant"),
         Key("elena-bluebird-staging", "engineering", "elena@acme.example", "bluebird-app"),
         Key("ci", "engineering", None, "ci-review"),
+        Key("hackathon-bot", "engineering", "ben@acme.example", "code-assistant"),
         Key("support-bot-live", "support", "support-bot", "harbor-chat"),
         Key("farah-console", "support", "farah@acme.example", "help-center"),
         Key("grace-console", "support", "grace@acme.example", "help-center"),

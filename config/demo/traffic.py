@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
+from config.demo import waste
 from config.demo.organisation import KEYS, TIME_ZONE
 from usage.ingest.schema import NativeRequest
 
@@ -114,6 +115,7 @@ class Habit:
     models: Mapping[str, float]
     projects: Mapping[str | None, float] = field(default_factory=lambda: {None: 1})
     service_tier: str | None = None
+    cached: bool = True
 
 
 CODING = {"claude-sonnet-5-5": 6, "gpt-6-sol": 2, "claude-opus-5-5": 0.6}
@@ -142,10 +144,15 @@ HABITS = (
 )
 
 # One afternoon an evaluation ran away: long prompts to the dearest model, none of them cached.
-SPIKE = Habit("jonas-notebook", 1, OFFICE, {"claude-opus-5-5": 1}, {"evals": 1})
+SPIKE = Habit("jonas-notebook", 1, OFFICE, {"claude-opus-5-5": 1}, {"evals": 1}, cached=False)
 SPIKE_DAYS_AGO = 5
 SPIKE_HOUR = 14
 SPIKE_PART = 0.006
+
+# What could be saved beside a dear model.
+SUMMARIES = Habit("enrichment", 1, NIGHTLY, {"claude-sonnet-5-5": 1}, cached=False)
+FORGOTTEN = Habit("hackathon-bot", 1, OFFICE, {"gpt-5.4-mini": 1})
+TIMEOUTS = Habit("ci", 1, OFFICE, {"gpt-6-sol": 1})
 
 OUTAGE_PROVIDER = "openai"
 OUTAGE_DAYS_AGO = 11
@@ -168,11 +175,21 @@ class Traffic:
         )
         ordinary = [self.request(moment, habit) for moment, habit in moments]
         spike = [self.request(moment, SPIKE) for moment in self.spike()]
-        return sorted(ordinary + spike, key=occurred_at)
+        return sorted(ordinary + spike + self.wasted(), key=occurred_at)
+
+    def wasted(self) -> list[NativeRequest]:
+        if not waste.part_of(self.days):
+            return []
+        return [
+            *waste.summaries(self, SUMMARIES),
+            *waste.forgotten(self, FORGOTTEN),
+            *waste.timeouts(self, TIMEOUTS),
+        ]
 
     def moments(self, habit: Habit) -> list[datetime]:
         weights = self.weights(habit)
-        expected = self.count * (1 - SPIKE_PART) * habit.part / sum(h.part for h in HABITS)
+        ordinary = self.count * (1 - SPIKE_PART - waste.part_of(self.days))
+        expected = ordinary * habit.part / sum(h.part for h in HABITS)
         hours = self.rng.choices(list(weights), list(weights.values()), k=round(expected))
         return [self.within(hour) for hour in hours]
 
@@ -212,9 +229,13 @@ class Traffic:
 
     def weekday_at(self, days_ago: int, *, hour: int) -> datetime:
         """A local hour of the last working day that is at least so many days ago."""
+        day = self.day_at(days_ago, hour=hour)
+        while day.weekday() > 4:
+            day -= timedelta(days=1)
+        return day
+
+    def day_at(self, days_ago: int, *, hour: int) -> datetime:
         local = (self.now - timedelta(days=days_ago)).astimezone(ZONE)
-        while local.weekday() > 4:
-            local -= timedelta(days=1)
         return local.replace(hour=hour, minute=0, second=0, microsecond=0)
 
     def request(self, moment: datetime, habit: Habit) -> NativeRequest:
@@ -236,7 +257,7 @@ class Traffic:
             request.status, request.error_type = failure
             request.latency_ms = self.around(180 if request.status < 500 else 12_000)
         else:
-            self.answer(request, usage, cached=habit is not SPIKE)
+            self.answer(request, usage, cached=habit.cached)
         return request
 
     @cached_property

@@ -12,6 +12,7 @@ from budgets import ledger
 from budgets.models import Alert, Budget, BudgetPeriod
 from budgets.standing import standings
 from config.demo import seed
+from config.demo.organisation import KEYS
 from config.demo.traffic import (
     MODELS,
     OUTAGE_HOUR,
@@ -50,7 +51,7 @@ class TheDemo(TestCase):
     def test_everybody_is_there(self):
         everybody = (Account, Workspace, Member, Client, Project, ApiKey, Budget)
 
-        assert [kind.objects.count() for kind in everybody] == [1, 3, 12, 4, 9, 14, 3]
+        assert [kind.objects.count() for kind in everybody] == [1, 3, 12, 4, 9, 15, 3]
 
     def test_traffic_makes_no_further_names_and_two_rows_are_quarantined(self):
         assert Member.objects.filter(name="").count() == ApiKey.objects.filter(name="").count() == 0
@@ -155,3 +156,19 @@ def test_batches_are_of_some_size():
 
     assert [len(batch) for batch in seed.batches(made)] == [500, 500, len(made) - 1000]
     assert Decimal(0) in {request.cost for request in made}
+
+
+def test_something_is_wasted_in_every_way():
+    """A key that nobody uses, prompts that no cache keeps, answers that came too late."""
+    made = traffic()
+    keys = {name: KEYS[name].identifier for name in ("hackathon-bot", "enrichment")}
+    forgotten = [r for r in made if r.api_key == keys["hackathon-bot"]]
+    whole = [r for r in made if (r.api_key, r.model) == (keys["enrichment"], "claude-sonnet-5-5")]
+    late = [r for r in made if r.status == 504 and r.output_tokens]
+
+    assert max(occurred_at(request) for request in forgotten) < NOW - timedelta(days=31)
+    assert len(whole) > 50
+    assert not any(request.cache_read_tokens for request in whole)
+    again = {(r.input_tokens, r.output_tokens) for r in made if r.status == 200}
+    assert late
+    assert {(r.input_tokens, r.output_tokens) for r in late} <= again

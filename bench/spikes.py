@@ -317,9 +317,11 @@ def main() -> None:
     if given.series:
         with harness.database():
             looks = seconds_of_looks(given.series)
-        print(f"\n| {given.series:,} series in the database | seconds |\n|---|---|")
-        for what, seconds in looks.items():
-            print(f"| {what} | {seconds:.2f} |")
+        print()
+        harness.table(
+            (f"{given.series:,} series in the database", "seconds", "of processors"),
+            [(what, *(f"{one:.2f}" for one in seconds)) for what, seconds in looks.items()],
+        )
 
 
 if __name__ == "__main__":

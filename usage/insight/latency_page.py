@@ -21,7 +21,7 @@ from usage.reports.run import ask
 RANGES = {"1": "Today", "7": "7 days", "30": "30 days"}
 DEFAULT = "7"
 SHOWN = 40
-METRICS = (
+SPEED = (
     "requests",
     "latency_ms_p50",
     "latency_ms_p95",
@@ -29,27 +29,31 @@ METRICS = (
     "time_to_first_token_ms_p95",
     "tokens_per_second",
 )
+FAILURE = ("requests", "errors", "error_rate")
 # Changes below it are chance.
 LEAST_CHANGE = Decimal("0.05")
 LEAST_POINTS = Decimal("0.002")
 
-# 429 says something of one's own limits, other 4xx of the requests, 5xx of the provider.
+# Single requests, but only the failed ones, which have an index of their own. 429 says something of
+# one's own limits, other 4xx of the requests, 5xx of the provider.
 STATUSES = """
-SELECT l.model_id, l.endpoint_id, is_now, count(*),
-    count(*) FILTER (WHERE l.status BETWEEN 400 AND 499 AND l.status <> 429),
+SELECT l.model_id, l.endpoint_id, is_now,
+    count(*) FILTER (WHERE l.status < 500 AND l.status <> 429),
     count(*) FILTER (WHERE l.status = 429), count(*) FILTER (WHERE l.status >= 500)
 FROM usage_requestlog l
 JOIN unnest(%(workspaces)s::int[], %(zones)s::text[]) AS z(workspace_id, time_zone)
     USING (workspace_id)
 CROSS JOIN LATERAL (SELECT (l.occurred_at AT TIME ZONE z.time_zone)::date AS day) d
 CROSS JOIN LATERAL (SELECT d.day >= %(start)s AS is_now) n
-WHERE l.workspace_id = ANY(%(workspaces)s)
+WHERE l.workspace_id = ANY(%(workspaces)s) AND l.status >= 400
     AND l.occurred_at >= %(before)s::timestamptz - interval '15 hours'
     AND l.occurred_at < %(end)s::timestamptz + interval '15 hours'
     AND d.day >= %(before)s AND d.day < %(end)s
 GROUP BY l.model_id, l.endpoint_id, is_now
 """
 CLASSES = ("4xx", "429", "5xx")
+# (model, endpoint, whether now or before) -> how many requests failed in each class.
+Statuses = dict[tuple[int, int | None, bool], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,51 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A model at a provider or on an endpoint; `log_url` leads to its requests."""
+
     model: str
-    endpoint: str
+    where: str
     requests: int
     figures: list[Figure]
     log_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose requests of which local days `[start, end)`."""
+
+    part: Part
+    start: date
+    end: date
+    now: datetime
+
+    def lines(self, dimension: str, metrics: tuple[str, ...]) -> list[dict[str, Any]]:
+        """By model and that dimension, the most used first, each beside the period before."""
+        question = Question(
+            reach=self.part.reach,
+            start=self.start,
+            end=self.end,
+            group_by=("model", dimension),
+            metrics=metrics,
+            compare="previous",
+            order=("-requests",),
+            limit=SHOWN,
+        )
+        return [row for row in ask(question, now=self.now).rows if row["requests"]]
+
+    def log_url(self, row: dict[str, Any], dimension: str, **more: str) -> str:
+        pk = row[f"{dimension}_id"]
+        given = {
+            "account": self.part.account,
+            "workspace": self.part.workspace,
+            "model_id": row["model_id"],
+            "from": self.start.isoformat(),
+            "to": self.end.isoformat(),
+            **({f"{dimension}_id": pk} if pk else {dimension: "none"}),
+            **more,
+        }
+        address = urlencode({name: value for name, value in given.items() if value})
+        return f"{reverse('admin:request_log')}?{address}"
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -79,6 +123,7 @@ def page(request: HttpRequest) -> HttpResponse:
     chosen = chosen if chosen in RANGES else DEFAULT
     end = today_in(part.reach, now=now) + timedelta(1)
     start = end - timedelta(int(chosen))
+    asked = Asked(part, start, end, now)
     return render(
         request,
         "usage/insight/latency.html",
@@ -86,7 +131,8 @@ def page(request: HttpRequest) -> HttpResponse:
         part=part,
         days=chosen,
         ranges=[(key, label, query(request, key)) for key, label in RANGES.items()],
-        lines=lines(part, start, end, now=now),
+        speeds=speeds(asked),
+        failures=failures(asked),
         before=formatting.days(start - (end - start), start),
         shown=SHOWN,
     )
@@ -98,53 +144,51 @@ def query(request: HttpRequest, days: str) -> str:
     return found.urlencode()
 
 
-def lines(part: Part, start: date, end: date, *, now: datetime) -> list[Line]:
-    """The most used first, each beside the period before."""
-    question = Question(
-        reach=part.reach,
-        start=start,
-        end=end,
-        group_by=("model", "endpoint"),
-        metrics=METRICS,
-        compare="previous",
-        order=("-requests",),
-        limit=SHOWN,
-    )
-    statuses = statuses_of(part.reach, start, end)
+def speeds(asked: Asked) -> list[Line]:
+    """From the day's roll-ups and histograms, which keep providers apart but not endpoints."""
     return [
-        line(row, statuses, part, start, end)
-        for row in ask(question, now=now).rows
-        if row["requests"]
+        Line(
+            row["model"],
+            row["provider"] or "no provider",
+            row["requests"],
+            [*(duration(row, name) for name in SPEED[1:5]), speed(row)],
+            asked.log_url(row, "provider"),
+        )
+        for row in asked.lines("provider", SPEED)
     ]
 
 
-def line(
-    row: dict[str, Any],
-    statuses: dict[tuple[Any, ...], list[Decimal]],
-    part: Part,
-    start: date,
-    end: date,
-) -> Line:
+def failures(asked: Asked) -> list[Line]:
+    """How many failed is from the roll-ups, in which way from the failed requests themselves."""
+    rows = asked.lines("endpoint", FAILURE)
+    statuses = statuses_of(asked.part.reach, asked.start, asked.end)
+    return [
+        Line(
+            row["model"],
+            row["endpoint"] or "no endpoint",
+            row["requests"],
+            [rate(row["error_rate"], row["error_rate_previous"]), *classes(row, statuses)],
+            asked.log_url(row, "endpoint"),
+        )
+        for row in rows
+    ]
+
+
+def classes(row: dict[str, Any], statuses: Statuses) -> list[Figure]:
+    """Each class of failure; unknown as soon as the log keeps fewer failures than there were."""
     key = (row["model_id"], row["endpoint_id"])
-    now, before = statuses.get((*key, True), []), statuses.get((*key, False), [])
-    rates = [
-        rate(now[i] if now else None, before[i] if before else None) for i in range(len(CLASSES))
-    ]
-    given = {"account": part.account, "workspace": part.workspace, "model_id": row["model_id"]}
-    given |= {"from": start.isoformat(), "to": end.isoformat()}
-    given |= {"endpoint_id": row["endpoint_id"]} if row["endpoint_id"] else {"endpoint": "none"}
-    address = urlencode({name: value for name, value in given.items() if value})
-    return Line(
-        row["model"],
-        row["endpoint"] or "no endpoint",
-        row["requests"],
-        [
-            *(duration(row, name) for name in METRICS[1:5]),
-            speed(row),
-            *rates,
-        ],
-        f"{reverse('admin:request_log')}?{address}",
+    now = rates(statuses.get((*key, True)), row["requests"], row["errors"])
+    before = rates(
+        statuses.get((*key, False)), row["requests_previous"] or 0, row["errors_previous"] or 0
     )
+    return [rate(now[i], before[i]) for i in range(len(CLASSES))]
+
+
+def rates(counts: list[int] | None, requests: int, errors: int) -> list[Decimal | None]:
+    found = counts or [0] * len(CLASSES)
+    if not requests or sum(found) < errors:
+        return [None] * len(CLASSES)
+    return [Decimal(count) / requests for count in found]
 
 
 def duration(row: dict[str, Any], name: str) -> Figure:
@@ -175,8 +219,7 @@ def rate(now: Decimal | None, before: Decimal | None) -> Figure:
     return Figure(text, f"{arrow} {abs(now - before) * 100:.1f} points", tone)
 
 
-def statuses_of(reach: Reach, start: date, end: date) -> dict[tuple[Any, ...], list[Decimal]]:
-    """(model, endpoint, whether now or before) -> the part of its requests in each class."""
+def statuses_of(reach: Reach, start: date, end: date) -> Statuses:
     given: dict[str, Any] = {
         "workspaces": reach.workspace_ids,
         "zones": [workspace.account.time_zone for workspace in reach.workspaces],
@@ -187,6 +230,6 @@ def statuses_of(reach: Reach, start: date, end: date) -> dict[tuple[Any, ...], l
     with connection.cursor() as cursor:
         cursor.execute(STATUSES, given)
         return {
-            (model, endpoint, is_now): [Decimal(count) / requests for count in counts]
-            for model, endpoint, is_now, requests, *counts in cursor.fetchall()
+            (model, endpoint, is_now): counts
+            for model, endpoint, is_now, *counts in cursor.fetchall()
         }

@@ -90,15 +90,19 @@ def lag_text(lag: timedelta) -> str:
 
 def running_parts(*, now: datetime) -> list[Part]:
     beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
-    names = [(Heartbeat.QUEUE, "always"), (Heartbeat.TICKS, "always")]
-    names += [
-        (Heartbeat.of_tick(tick.name), f"{tick.every_seconds:g} s") for tick in schedules.TICKS
+    parts = [(name, "always", 0.0) for name in (Heartbeat.QUEUE, Heartbeat.TICKS)]
+    parts += [
+        (Heartbeat.of_tick(tick.name), f"{tick.every_seconds:g} s", tick.every_seconds)
+        for tick in schedules.TICKS
     ]
-    return [part_of(name, every, beats.get(name), now=now) for name, every in names]
+    return [
+        part_of(name, every, beats.get(name), since=now - LATE_AFTER - timedelta(seconds=seconds))
+        for name, every, seconds in parts
+    ]
 
 
-def part_of(name: str, every: str, last_at: datetime | None, *, now: datetime) -> Part:
-    late = last_at is None or now - last_at > LATE_AFTER
+def part_of(name: str, every: str, last_at: datetime | None, *, since: datetime) -> Part:
+    late = last_at is None or last_at < since
     return Part(
         name, every, last_at, None, "late" if late else "running", "bad" if late else "good"
     )

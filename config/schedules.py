@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 
+from budgets import delivery
+from exports import jobs, sending
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -74,10 +77,16 @@ def sync() -> None:
 
 
 def bring_forward(*, now: datetime) -> None:
-    """A schedule that ran while a clock was ahead would wait until the clock is there again."""
+    """What was put off while a clock was ahead would wait until the clock is there again."""
     from croniter import croniter
+    from django_q.models import OrmQ
     from django_q.models import Schedule as Row
 
     for schedule in SCHEDULES:
         due_at = croniter(schedule.cron, now.astimezone(UTC)).get_next(datetime)
         Row.objects.filter(name=schedule.name, next_run__gt=due_at).update(next_run=due_at)
+    # A task is locked from when it is put into the queue or taken, never from later on.
+    OrmQ.objects.filter(lock__gt=now).update(lock=now)
+    delivery.bring_forward(now=now)
+    jobs.bring_forward(now=now)
+    sending.bring_forward(now=now)

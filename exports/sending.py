@@ -246,6 +246,12 @@ def put_off(file: SentFile, error: str, *, now: datetime) -> None:
     ours(file).update(error=error, next_attempt_at=now + pause)
 
 
+def bring_forward(*, now: datetime) -> None:
+    """No pause is longer than the longest: such a moment was set by a clock that was ahead."""
+    waiting = SentFile.objects.filter(state=State.WAITING)
+    waiting.filter(next_attempt_at__gt=now + LONGEST_PAUSE).update(next_attempt_at=now)
+
+
 def try_again(files: Any, *, now: datetime) -> int:
     """Those that wait or were given up, at once; how many."""
     open_files = files.exclude(state=State.SENT)

@@ -1,12 +1,18 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from croniter import croniter
 from django.utils.module_loading import import_string
+from django_q.models import OrmQ
 from django_q.models import Schedule as Row
 
+from budgets import delivery
+from budgets.models import Delivery, Notice
 from config import schedules
 from config.schedules import SCHEDULES, TICKS, Schedule
+from exports import jobs
+from exports.models import Export
+from tests.factories import make_account
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +67,23 @@ def test_a_schedule_that_ran_while_a_clock_was_ahead_does_not_wait_for_that_time
         schedules.bring_forward(now=datetime(2026, 11, 20, 12, tzinfo=UTC))
 
     assert Row.objects.get().next_run == datetime(2026, 11, 21, 3, tzinfo=UTC)
+
+
+def test_what_was_put_off_while_a_clock_was_ahead_is_done_now():
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    ahead, account = now + timedelta(days=2), make_account()
+    OrmQ.objects.create(key="tokenbook", payload="", lock=ahead)
+    notice = Notice.objects.create(account=account, subject="s", created_at=ahead)
+    Delivery.objects.create(notice=notice, recipient="a@b.test", next_attempt_at=ahead)
+    Export.objects.create(
+        account=account, workspace_ids=[], requested_at=ahead, beat_at=ahead, dataset="projects"
+    )
+
+    schedules.bring_forward(now=now)
+
+    assert OrmQ.objects.get().lock == now
+    assert delivery.enqueue_due(now=now) == 1
+    assert Export.objects.filter(beat_at__lte=now - jobs.WAITED_AFTER).exists()
 
 
 def test_a_changed_cron_line_changes_the_next_run(nightly):

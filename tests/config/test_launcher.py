@@ -79,7 +79,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(directory):
-    launch = Launch(directory, free_port(), directory / "first.log")
+    launch = Launch(directory, free_port(), directory.parent / "first.log")
     launch.wait_until_up(FIRST_START_SECONDS)
     yield launch
     if launch.process.poll() is None:
@@ -94,7 +94,7 @@ def launched(directory, first):
     def launch():
         if launches[-1].process.poll() is None:
             launches[-1].stop(signal.SIGTERM)
-        log = directory / f"{len(launches)}.log"
+        log = directory.parent / f"{len(launches)}.log"
         launches.append(Launch(directory, free_port(), log))
         launches[-1].wait_until_up(SECOND_START_SECONDS)
         return launches[-1]

@@ -11,6 +11,6 @@ UNDO = "DROP INDEX usage_requestlog_failed"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0018_zone_changes")]
+    dependencies = [("usage", "0016_zone_changes")]
 
     operations = [migrations.RunSQL(SQL, UNDO)]

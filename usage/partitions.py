@@ -1,9 +1,11 @@
 """Partitions of the request log (UTC days) and of the daily roll-up (months), made ahead."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 DAYS_BEHIND = 95  # the longest retention and some
 DAYS_AHEAD = 10
@@ -13,6 +15,12 @@ STRAYS = f"{LOG}_default"
 
 # Web, worker and migrations may start at once and find the same days missing.
 PARTITION_LOCK = 7_100_003
+
+# Whoever records or reports waits for us at most so long, and for whom we wait, at a time: a lock
+# that is waited for lets nobody else in.
+LOCK_TIMEOUT = "800ms"
+TRIES = 10
+PAUSE_SECONDS = 1.0
 
 # One batch in a hundred rows or so: with PostgreSQL's own guess the planner would rather scan a
 # whole day than look up the few batches that are not folded yet.
@@ -47,11 +55,11 @@ def make_between(first: date, last: date) -> int:
     for day in days(first, last):
         name = name_of(day)
         if name not in existing:
-            made += _make(LOG, name, "occurred_at", day, day + timedelta(1))
+            made += _patiently(LOG, name, "occurred_at", day, day + timedelta(1))
     for month in months(first, last):
         name = f"usage_day_{month:%Y%m}"
         if name not in existing:
-            made += _make("usage_day", name, "day", month, next_month(month))
+            made += _patiently("usage_day", name, "day", month, next_month(month))
     return made
 
 
@@ -95,6 +103,21 @@ def next_month(month: date) -> date:
     return (month.replace(day=1) + timedelta(32)).replace(day=1)
 
 
+def _patiently(parent: str, name: str, column: str, start: date, end: date) -> bool:
+    """`_make`, again and again while a long report reads the default partition.
+
+    Raises OperationalError where it does so for too long.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _make(parent, name, column, start, end)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+        time.sleep(PAUSE_SECONDS)
+    return _make(parent, name, column, start, end)
+
+
 def _make(parent: str, name: str, column: str, start: date, end: date) -> bool:
     """Make the partition; False where another process just did."""
     bounds = [start.isoformat(), end.isoformat()]
@@ -107,6 +130,7 @@ def _make(parent: str, name: str, column: str, start: date, end: date) -> bool:
         if cursor.fetchone()[0]:
             return False
         cursor.execute(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
         # Nobody may write a stray into the default partition between the move and the attachment.
         cursor.execute(f"LOCK TABLE {parent}_default IN ACCESS EXCLUSIVE MODE")
         cursor.execute(

@@ -11,7 +11,7 @@ from schemathesis import GenerationMode
 from accounts.models import Scope
 from tests.factories import bearer, make_account, make_workspace, native, post, small_price_book
 
-EXAMPLES = 6
+EXAMPLES = 4
 QUIET = settings(
     max_examples=EXAMPLES,
     deadline=None,

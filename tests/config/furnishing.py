@@ -6,7 +6,7 @@ from uuid import UUID
 
 from exports.models import ArchiveFile, Destination, Export, ExportSchedule, RetentionRun, SentFile
 from tests.people import People
-from usage.models import Anomaly, SavedView, Saving, SpikeWatch
+from usage.models import Anomaly, ModelCapability, SavedView, Saving, SpikeWatch
 
 
 def furnish_exports(people: People, now: datetime) -> None:
@@ -35,6 +35,7 @@ def furnish_insight(people: People, now: datetime) -> None:
         account=people.acme, workspace=research, kind="idle_key", key="k", since=before, until=now,
         confidence="low", found_at=now,
     )  # fmt: skip
+    ModelCapability.objects.create(provider="openai", name="one-of-ours", tier=1)
     SpikeWatch.objects.create(workspace=research)
     Anomaly.objects.create(
         workspace=research, kind="workspace", subject_id=research.pk, subject_name="research",

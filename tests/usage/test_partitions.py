@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from tests.factories import count, fetch, log, make_account, native, post
 from usage import partitions, tasks
@@ -146,3 +147,29 @@ def drop_far_partitions() -> None:
         if "_2031" in name:
             with connection.cursor() as cursor:
                 cursor.execute(f"DROP TABLE {name}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_report_is_waited_for_in_short_turns(monkeypatch):
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "20ms")
+    with psycopg.connect(**connection.get_connection_params()) as report:
+        report.execute("SELECT FROM usage_requestlog_default")
+        monkeypatch.setattr(partitions.time, "sleep", lambda _: report.commit())
+
+        assert partitions.make_between(FAR.date(), FAR.date()) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_report_without_end_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "20ms")
+    monkeypatch.setattr(partitions, "PAUSE_SECONDS", 0)
+    with psycopg.connect(**connection.get_connection_params()) as report:
+        report.execute("SELECT FROM usage_requestlog_default")
+
+        with pytest.raises(OperationalError, match="lock timeout"):
+            partitions.make_between(FAR.date(), FAR.date())
+    assert name_of_far() not in partitions.existing_partitions()
+
+
+def name_of_far() -> str:
+    return partitions.name_of(FAR.date())

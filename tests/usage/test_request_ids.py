@@ -1,3 +1,4 @@
+import io
 import re
 
 from usage import request_ids
@@ -18,7 +19,12 @@ def answered(environ):
 
 
 def get(**headers):
-    return {"REQUEST_METHOD": "GET", "PATH_INFO": "/admin/", **headers}
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/admin/",
+        "wsgi.input": io.BytesIO(),
+        **headers,
+    }
 
 
 def test_every_answer_carries_an_id():

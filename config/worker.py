@@ -6,6 +6,7 @@ process group is ended and started again.
 """
 
 import gc
+import os
 from functools import partial
 from importlib import import_module
 
@@ -16,6 +17,7 @@ from config import processes, pulse, schedules
 
 QUEUE_GRACE_SECONDS = 15
 TICKS_GRACE_SECONDS = 10
+QUEUE_NICENESS = 5
 
 
 def main() -> None:
@@ -23,13 +25,17 @@ def main() -> None:
     pulse.forget_the_dead()
     prepare_to_fork()
     children = [
-        processes.Child(
-            "queue", partial(call_command, "qcluster"), QUEUE_GRACE_SECONDS, beats=True
-        ),
+        processes.Child("queue", work_off, QUEUE_GRACE_SECONDS, beats=True),
         processes.Child("ticks", partial(call_command, "tick"), TICKS_GRACE_SECONDS, beats=True),
     ]
     with processes.running(children, stop):
         processes.keep_alive(children, stop)
+
+
+def work_off() -> None:
+    """Exports and the archive can wait for a processor; whoever records or asks cannot."""
+    os.nice(QUEUE_NICENESS)
+    call_command("qcluster")
 
 
 def prepare_to_fork() -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from config import pulse
 from config.models import Heartbeat
+from config.worker import QUEUE_NICENESS
 from tests import serving
 from tests.emptying import empty_tables
 from tests.serving import wait_until
@@ -46,6 +47,13 @@ def worker(live_worker):
 def queue_and_ticks(worker):
     """The one that has children of its own is django-q2's cluster."""
     return sorted(worker.children(), key=lambda child: len(child.children()), reverse=True)
+
+
+def test_what_is_queued_gives_way_to_recording_and_folding(worker):
+    queue, ticks = queue_and_ticks(worker)
+
+    assert queue.nice() == min(worker.nice() + QUEUE_NICENESS, 19)
+    assert ticks.nice() == worker.nice()
 
 
 def test_a_queue_whose_idle_workers_are_killed_recovers(worker):

@@ -157,6 +157,7 @@ def test_a_long_report_is_waited_for_in_short_turns(monkeypatch):
         monkeypatch.setattr(partitions.time, "sleep", lambda _: report.commit())
 
         assert partitions.make_between(FAR.date(), FAR.date()) == 2
+    drop_far_partitions()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -168,8 +169,4 @@ def test_a_report_without_end_is_not_waited_for_without_end(monkeypatch):
 
         with pytest.raises(OperationalError, match="lock timeout"):
             partitions.make_between(FAR.date(), FAR.date())
-    assert name_of_far() not in partitions.existing_partitions()
-
-
-def name_of_far() -> str:
-    return partitions.name_of(FAR.date())
+    assert partitions.name_of(FAR.date()) not in partitions.existing_partitions()

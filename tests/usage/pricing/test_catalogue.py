@@ -95,12 +95,11 @@ def test_a_price_that_depends_on_the_hour_is_unknown_rather_than_half_wrong(mode
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("status", [Price.Status.APPROVED, Price.Status.DRAFT])
-def test_importing_twice_changes_nothing(status):
-    first = import_catalogue(status=status, now=NOW)
+def test_importing_twice_changes_nothing():
+    first = import_catalogue(status=Price.Status.DRAFT, now=NOW)
     models, prices = set(PricedModel.objects.values_list(*MODEL)), set(Price.objects.values_list())
 
-    again = import_catalogue(status=status, now=NOW + timedelta(days=40))
+    again = import_catalogue(status=Price.Status.DRAFT, now=NOW + timedelta(days=40))
 
     assert first.models > 2000
     assert again == Imported(0, 0, 0, 0, first.left_out)

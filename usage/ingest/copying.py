@@ -1,4 +1,4 @@
-"""Rows that are most likely new, into the log by COPY: half the work of any INSERT.
+"""Rows that are most likely new, into the log by COPY, which is less work than any INSERT.
 
 COPY knows no ON CONFLICT. Where a request turns out to be stored already, nothing of this is kept.
 """

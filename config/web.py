@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import os
+import signal
 
 from django.conf import settings
 from django.db import connections
@@ -14,6 +16,8 @@ from config import systemd
 from config.address import Address
 
 KILL_AFTER_SECONDS = 25
+TICK_SECONDS = 1
+STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 def serve(address: Address) -> None:
@@ -49,6 +53,31 @@ def prepare_to_fork() -> None:
 
     get_resolver().url_patterns  # noqa: B018 (reading it imports every view)
     connections.close_all()
+    let_workers_hear_every_stop()
     gc.freeze()
     # A batch is thousands of objects, none of them in a circle: looking for circles is in vain.
     gc.set_threshold(50_000, 10, 10)
+
+
+def let_workers_hear_every_stop() -> None:
+    """For a worker that is asked to stop while it starts.
+
+    Until it has its own answer to the signal it would only note it in its copy of the parent's
+    memory, and go on to serve: it ends instead. And a signal that comes right before its main
+    thread begins to wait does not wake it: the next tick does.
+    """
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+    def prepare_worker() -> None:
+        for number in STOPS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=prepare_worker)

@@ -29,6 +29,7 @@ from bench._results import FOLDED, RECORDING, Place, Plans, Results
 from bench._traffic import Traffic
 from config.directories import DATA_DIR
 from usage.reports.run import Report, ask
+from usage.rollups import indexes
 from usage.rollups.fold import fold, fold_all
 
 FOLD_STEP = 50_000
@@ -119,7 +120,8 @@ def fold_down_to(rows: int) -> None:
 
 
 def tidy_up() -> None:
-    """What autovacuum does in time, to each table and partition alone as it does."""
+    """What the nightly task and autovacuum do in time, to each table and partition alone."""
+    indexes.tighten()
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' "

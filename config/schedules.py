@@ -47,6 +47,7 @@ SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
     Schedule("old-minutes", cron="50 3 * * *", task="usage.tasks.forget_availability"),
     Schedule("old-spikes", cron="20 * * * *", task="usage.tasks.lay_down_spikes"),
+    Schedule("indexes", cron="10 3 * * *", task="usage.tasks.tighten_indexes"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),
     Schedule("retention", cron="20 * * * *", task="exports.tasks.start_retention"),
     Schedule("expire", cron="40 * * * *", task="exports.tasks.expire_exports"),

@@ -7,8 +7,8 @@ from accounts.models import Account
 from usage import partitions
 from usage.insight import availability, savings, spikes
 from usage.pricing import repricing_work
+from usage.rollups import indexes, zone_change
 from usage.rollups import reattribute as reattribute_history
-from usage.rollups import zone_change
 from usage.rollups.fold import fold as fold_once
 
 
@@ -31,6 +31,10 @@ def change_zones() -> None:
 
 def make_partitions() -> None:
     partitions.make_around(timezone.now())
+
+
+def tighten_indexes() -> None:
+    indexes.tighten()
 
 
 def find_all_savings() -> None:

@@ -1,0 +1,58 @@
+"""Indexes that folding left half empty are made anew; the rows stay what they were."""
+
+import pytest
+from django.db import connection
+
+from tests.factories import fetch
+from usage.rollups.indexes import tighten
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = """
+INSERT INTO usage_day_provider_latency
+    (workspace_id, day, provider_id, bucket, latency_count, first_token_count)
+SELECT w, '2026-01-01', 1, bucket, 1, 0
+FROM generate_series(1, 300) w, generate_series(1, 100) bucket
+"""
+SIZE = "SELECT pg_relation_size('usage_day_provider_latency_once') AS bytes"
+SUM = "SELECT count(*), sum(bucket) FROM usage_day_provider_latency"
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def size() -> int:
+    return int(fetch(SIZE)[0]["bytes"])
+
+
+def test_an_index_with_much_room_is_made_anew():
+    execute(ROWS, "DELETE FROM usage_day_provider_latency WHERE bucket % 3 > 0")
+    execute("VACUUM ANALYZE usage_day_provider_latency")
+    before, rows = size(), fetch(SUM)
+
+    assert tighten(least_bytes=100_000) == ["usage_day_provider_latency_once"]
+    assert size() < before / 2
+    assert fetch(SUM) == rows
+
+
+def test_a_full_one_and_a_small_one_are_left_alone():
+    execute(ROWS, "ANALYZE usage_day_provider_latency")
+
+    assert tighten(least_bytes=100_000) == []
+    execute("DELETE FROM usage_day_provider_latency", "VACUUM ANALYZE usage_day_provider_latency")
+    assert tighten() == []
+
+
+def test_what_a_broken_off_attempt_left_is_dropped():
+    execute("CREATE INDEX usage_day_model_once_ccnew ON usage_day_model (workspace_id)")
+    execute(
+        "UPDATE pg_index SET indisvalid = false "
+        "WHERE indexrelid = 'usage_day_model_once_ccnew'::regclass"
+    )
+
+    tighten()
+
+    assert fetch("SELECT to_regclass('usage_day_model_once_ccnew') AS it") == [{"it": None}]

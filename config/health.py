@@ -1,6 +1,9 @@
 """/healthz and /readyz, for whatever watches over the processes."""
 
+import logging
+import threading
 import time
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 
 from django.db import Error, connection
@@ -13,8 +16,12 @@ from django.views.decorators.http import require_safe
 from config import condition
 from config.models import Heartbeat
 
+logger = logging.getLogger("tokenbook.readiness")
+
 FRESH = timedelta(seconds=30)
 LOOK_AGAIN_SECONDS = 5.0
+# Whoever asks waits no longer, even where the database lets connections in and says nothing.
+DEADLINE_SECONDS = 2.0
 
 
 @require_safe
@@ -28,8 +35,62 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """Whether requests would be served as they should, and if not, why not."""
-    reasons = obstacles(now=timezone.now())
+    reasons = watch.reasons()
+    readiness.is_now(reasons)
     return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+
+class Watch:
+    """Looks in a thread and over a connection of its own: a database that hangs holds whoever asks
+    it. One look is under way at a time, and is everybody's who asks meanwhile."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.under_way: Future[list[str]] | None = None
+
+    def reasons(self) -> list[str]:
+        try:
+            return self.look().result(DEADLINE_SECONDS)
+        except TimeoutError:
+            return [
+                f"No answer within {DEADLINE_SECONDS:.0f} seconds: the database hangs, or this "
+                "machine has too much to do."
+            ]
+
+    def look(self) -> Future[list[str]]:
+        with self.lock:
+            if self.under_way is None or self.under_way.done():
+                self.under_way = Future()
+                # A daemon: no process waits at its end for a database that hangs.
+                arguments = (self.under_way,)
+                threading.Thread(target=look_around, args=arguments, daemon=True).start()
+            return self.under_way
+
+
+def look_around(found: Future[list[str]]) -> None:
+    try:
+        found.set_result(obstacles(now=timezone.now()))
+    except Exception as error:
+        found.set_exception(error)
+    finally:
+        connection.close()
+
+
+class Readiness:
+    """Tells the log when it changes, and not each time that it is asked for."""
+
+    def __init__(self) -> None:
+        self.is_ready = True
+
+    def is_now(self, reasons: list[str]) -> None:
+        was_ready, self.is_ready = self.is_ready, not reasons
+        if was_ready and reasons:
+            logger.warning("Not ready: %s", " ".join(reasons))
+        elif not was_ready and not reasons:
+            logger.warning("Ready again.")
+
+
+watch, readiness = Watch(), Readiness()
 
 
 def obstacles(*, now: datetime) -> list[str]:

@@ -39,6 +39,14 @@ class Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
+class News(logging.Filter):
+    """Of Django's lines those that say what is not told elsewhere: /readyz tells of its changes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        path = getattr(getattr(record, "request", None), "path", "")
+        return path != "/readyz" or getattr(record, "status_code", 0) != 503
+
+
 def on_one_line(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text

@@ -247,9 +247,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "config.logs.Line"}, "json": {"()": "config.logs.Json"}},
+    "filters": {"news": {"()": "config.logs.News"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # Answers of 400 to 404 are part of the day and told to whoever asked.
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["news"]},
+        "django.security": {"level": "ERROR"},
+    },
     "root": {
         "handlers": ["console"],
         "level": env.one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING"),

@@ -1,18 +1,33 @@
+import os
+import signal
+import threading
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from config import condition, health
+from config import condition, embedded, health
+from config.directories import POSTGRES_DIR
+from config.logs import News
 from config.models import Heartbeat
 from tests.factories import make_account, native, post
+from tests.serving import wait_until
 from usage.rollups.fold import fold
 
 
+class InThisThread(health.Watch):
+    """Sees what the test's own transaction has written."""
+
+    def reasons(self):
+        return health.obstacles(now=timezone.now())
+
+
 @pytest.fixture(autouse=True)
-def fresh_schema(monkeypatch):
+def fresh_process(monkeypatch):
     monkeypatch.setattr(health, "schema", health.Schema())
+    monkeypatch.setattr(health, "watch", InThisThread())
+    monkeypatch.setattr(health, "readiness", health.Readiness())
 
 
 @pytest.fixture
@@ -114,3 +129,47 @@ def test_readyz_says_that_the_disk_is_full(client, worker_beats, monkeypatch):
     assert client.get("/readyz").json()["reasons"] == [
         "The data directory's disk has only 3 MB left."
     ]
+
+
+def test_readyz_does_not_wait_for_a_database_that_hangs(client, db, monkeypatch):
+    looks, goes_on = [], threading.Event()
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "watch", health.Watch())
+    monkeypatch.setattr(health, "obstacles", lambda now: looks.append(now) or [goes_on.wait(30)])
+
+    answers = [client.get("/readyz") for _ in range(3)]
+    goes_on.set()
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0].json()["reasons"][0].startswith("No answer within")
+    assert len(looks) == 1  # no thread more for each who asks
+
+
+def test_readyz_says_no_while_postgresql_is_stopped_and_yes_when_it_goes_on(
+    client, transactional_db, worker_beats, monkeypatch
+):
+    monkeypatch.setattr(health, "watch", health.Watch())
+    assert client.get("/readyz").status_code == 200
+
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.2)
+    postmaster = embedded.postmaster_pid(POSTGRES_DIR)
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        answer = client.get("/readyz")
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+
+    assert (answer.status_code, answer.json()["reasons"][0][:15]) == (503, "No answer withi")
+    wait_until(lambda: client.get("/readyz").status_code == 200, 30)
+
+
+def test_the_log_is_told_when_readiness_changes_and_not_each_time(client, worker_beats, caplog):
+    Heartbeat.objects.filter(name=Heartbeat.TICKS).delete()
+    for _ in range(3):
+        assert client.get("/readyz").status_code == 503
+    Heartbeat.objects.beat(Heartbeat.TICKS, at=timezone.now())
+    for _ in range(2):
+        assert client.get("/readyz").status_code == 200
+
+    told = [line.getMessage()[:12] for line in caplog.records if News().filter(line)]
+    assert told == ["Not ready: T", "Ready again."]

@@ -1,6 +1,6 @@
 """How much one caller may ask for, so that others are served too: calls a second of a token, and
-reports and unread bodies at once of an account. Counted in each process by itself: nothing is asked
-of anybody.
+reports, downloads and unread bodies at once of an account. Counted in each process by itself:
+nothing is asked of anybody.
 """
 
 import contextlib
@@ -17,7 +17,11 @@ from rest_framework.exceptions import Throttled
 
 BURST_SECONDS = 2.0
 STRANGER = 0  # no account has this id
-TOO_MANY_BODIES = "Too many bodies of yours are still on their way. Send this one again."
+TOO_MANY_BODIES = "Too many bodies are still on their way. Send this one again."
+TOO_MANY_DOWNLOADS = (
+    "Too many downloads are under way. Fetch this one when another has ended, or let the worker "
+    "make the file: POST exports/."
+)
 TOO_MANY_REPORTS = "Too many reports of this account are being made. Ask again in a moment."
 
 
@@ -49,28 +53,44 @@ rates = Rates()
 
 
 class AtOnce:
-    """How many things each caller is having done in this process: half of the threads at most, so
-    that the others are always left to others."""
+    """How many things each caller is having done in this process, and all callers together: of the
+    threads so large a part at most, so that the others are always left to others."""
 
-    def __init__(self, refusal: Callable[[], Throttled], *, patience_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        refusal: Callable[[], Throttled],
+        *,
+        each: float = 1 / 2,
+        together: float = 1.0,
+        patience_seconds: float = 0.0,
+    ) -> None:
         self.refusal = refusal
+        self.each, self.together = each, together
         self.patience_seconds = patience_seconds
         self.running: Counter[int] = Counter()
+        self.number = 0
         self.change = threading.Condition()
 
     @contextlib.contextmanager
     def one_more(self, caller: int) -> Iterator[None]:
-        """Raises Throttled when none of the caller's ends in time."""
-        most = max(settings.WEB_THREADS // 2, 1)
+        """Raises Throttled when no place becomes free in time."""
+        each = max(int(settings.WEB_THREADS * self.each), 1)
+        together = math.ceil(settings.WEB_THREADS * self.together)
+
+        def is_room() -> bool:
+            return self.running[caller] < each and self.number < together
+
         with self.change:
-            if not self.change.wait_for(lambda: self.running[caller] < most, self.patience_seconds):
+            if not self.change.wait_for(is_room, self.patience_seconds):
                 raise self.refusal()
             self.running[caller] += 1
+            self.number += 1
         try:
             yield
         finally:
             with self.change:
                 self.running[caller] -= 1
+                self.number -= 1
                 if not self.running[caller]:
                     del self.running[caller]
                 self.change.notify_all()
@@ -84,7 +104,14 @@ class TooManyBodies(Throttled, SuspiciousOperation):
 
 
 reports = AtOnce(lambda: Throttled(wait=1, detail=TOO_MANY_REPORTS))
-bodies = AtOnce(TooManyBodies, patience_seconds=1.0)
+# Who takes a download or sends a body may be slow on purpose; even all of them leave threads.
+downloads = AtOnce(
+    lambda: Throttled(wait=5, detail=TOO_MANY_DOWNLOADS),
+    each=1 / 6,
+    together=1 / 4,
+    patience_seconds=1.0,
+)
+bodies = AtOnce(TooManyBodies, together=2 / 3, patience_seconds=1.0)
 
 
 class Body:

@@ -16,7 +16,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -27,6 +27,7 @@ from accounts.models import Account
 from accounts.scoped_admin import is_platform, reach_of, whole_accounts
 from config import audit
 from config.models import AuditEntry
+from exports import downloads
 from exports.formats import defused
 from usage.query_strings import cleaned, tidied
 
@@ -160,18 +161,24 @@ def may_see_object(request: HttpRequest, account_id: int | None, entries: list[A
 def download(request: HttpRequest) -> HttpResponseBase:
     """All entries that the filters leave, the newest first."""
     found = chosen(visible(request), request.GET, moments.zone_of(reach_of(request)))
-    return StreamingHttpResponse(
-        csv_lines(found, account_names(request)),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": 'attachment; filename="tokenbook-audit-log.csv"',
-            "Cache-Control": "private, no-store",
-        },
+    return downloads.download(
+        csv_file(found, account_names(request)),
+        "text/csv; charset=utf-8",
+        "tokenbook-audit-log.csv",
+        caller=downloads.caller_of(reach_of(request)),
     )
 
 
-def csv_lines(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[bytes]:
+def csv_file(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[bytes]:
     yield csv_line(HEADER)
+    try:
+        yield from csv_lines(found, names)
+    except Exception:
+        yield csv_line(["INCOMPLETE"] * len(HEADER))
+        raise
+
+
+def csv_lines(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[bytes]:
     for entry in found.iterator(chunk_size=1000):
         yield csv_line(
             (

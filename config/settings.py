@@ -188,6 +188,8 @@ WEB_THREADS = env.int("WEB_THREADS", default=12)
 RATE_LIMIT_PER_TOKEN = env.float("RATE_LIMIT_PER_TOKEN", default=0.0)
 # Of the web server, so that no report holds a thread for ever; workers take their time.
 STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=120)
+# However slowly a client takes a download, it has a thread and a snapshot no longer than this.
+DOWNLOAD_SECONDS = env.int("DOWNLOAD_SECONDS", default=900)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.AccessTokenAuthentication"],

@@ -10,15 +10,17 @@ from django.utils import timezone
 from accounts.access import Reach, Right, may, reach_of_user
 from accounts.models import User
 from exports.downloads import dataset_download
+from usage.explorer.patience import patience
 from usage.reports.question import BadQuestion
 
 
 def dataset_file(request: HttpRequest, dataset: str, extension: str) -> HttpResponseBase:
     reach = exportable(request)
     try:
-        return dataset_download(
-            dataset, request.GET, reach, extension=extension, now=timezone.now()
-        )
+        with patience():
+            return dataset_download(
+                dataset, request.GET, reach, extension=extension, now=timezone.now()
+            )
     except BadQuestion as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
 

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from exports.admin_views import exportable
-from exports.downloads import download, file_name
+from exports.downloads import caller_of, download, file_name
 from exports.formats import joined
 from exports.kinds import kind_of
 from usage.explorer.grid import Grid, Group, Line, lay_out, names_of
@@ -40,6 +40,7 @@ def explorer_file(request: HttpRequest, extension: str) -> HttpResponseBase:
         file_format.whole(columns, joined(rows)),
         kind.media_type,
         file_name("explorer", asked.reach, asked.start, asked.end, extension),
+        caller=caller_of(asked.reach),
     )
 
 

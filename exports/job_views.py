@@ -5,10 +5,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q
-from django.http import FileResponse, Http404
+from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -23,6 +22,7 @@ from accounts.errors import ApiError
 from accounts.models import Scope
 from exports import jobs
 from exports.catalogue import DATASETS, query_of
+from exports.downloads import chunks, download
 from exports.kinds import EXTENSIONS, kind_of
 from exports.models import Export
 from exports.places import PlaceError
@@ -221,12 +221,10 @@ def file_of(export: Export) -> HttpResponseBase:
         file = jobs.files().open(export.key)
     except PlaceError as error:
         raise Gone(f"The file cannot be read now: {error}") from error
-    return FileResponse(
-        file,
-        content_type=kind_of(export.extension).media_type,
-        headers={
-            "Content-Disposition": content_disposition_header(True, export.file_name) or "",
-            "Content-Length": str(export.size),
-            "Cache-Control": "private, no-store",
-        },
+    return download(
+        chunks(file),
+        kind_of(export.extension).media_type,
+        export.file_name,
+        caller=export.account_id,
+        headers={"Content-Length": str(export.size)},
     )

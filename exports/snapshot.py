@@ -5,6 +5,9 @@ and the thread's usual connection never sees a transaction that somebody forgot.
 """
 
 import contextlib
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -46,8 +49,12 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def snapshot() -> Iterator[Snapshot]:
-    """Errors are Django's, as everywhere: OperationalError where the database cannot be reached."""
+def snapshot(*, seconds: float | None = None) -> Iterator[Snapshot]:
+    """For so many seconds at most, where somebody is waited for who may be slow on purpose.
+
+    Errors are Django's, as everywhere: OperationalError where the database cannot be reached, or
+    the time is over.
+    """
     with (
         connection.wrap_database_errors,
         contextlib.closing(psycopg.connect(**connection.get_connection_params())) as server,
@@ -56,4 +63,30 @@ def snapshot() -> Iterator[Snapshot]:
         server.read_only = True
         for statement in BEGIN:
             server.execute(statement)
-        yield Snapshot(server)
+        with ended_after(seconds, server):
+            yield Snapshot(server)
+
+
+@contextlib.contextmanager
+def ended_after(seconds: float | None, server: psycopg.Connection[Any]) -> Iterator[None]:
+    """Also while the server waits in the middle of COPY for a client that takes nothing, where none
+    of its own time-outs reaches it."""
+    if seconds is None:
+        yield
+        return
+    server.execute(f"SET LOCAL statement_timeout = '{seconds * 1000:.0f}ms'")
+    # Of another number: this one may be closed, and another connection's, by then.
+    with socket.socket(fileno=os.dup(server.fileno())) as line:
+        timer = threading.Timer(seconds, cut, [line])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def cut(line: socket.socket) -> None:
+    """Both ends notice at once, whatever they wait for."""
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)

@@ -71,13 +71,17 @@ class Table:
     rows: Rows
     asked: dict[str, Any]
 
-    def file(self, kind: Kind, tally: Tally | None = None) -> Iterator[bytes]:
-        """The file in pieces, of one state of the database."""
-        whole = self.unpacked(kind.file_format, tally or Tally(adds=False))
+    def file(
+        self, kind: Kind, tally: Tally | None = None, *, seconds: float | None = None
+    ) -> Iterator[bytes]:
+        """The file in pieces, of one state of the database, which is kept for so many seconds."""
+        whole = self.unpacked(kind.file_format, tally or Tally(adds=False), seconds=seconds)
         return packed(whole) if kind.packed else whole
 
-    def unpacked(self, file_format: FileFormat, tally: Tally) -> Iterator[bytes]:
-        with snapshot() as frozen:
+    def unpacked(
+        self, file_format: FileFormat, tally: Tally, *, seconds: float | None = None
+    ) -> Iterator[bytes]:
+        with snapshot(seconds=seconds) as frozen:
             pieces = self.rows.pieces(frozen, self.columns, file_format, tally)
             yield from file_format.whole(self.columns, pieces)
 

@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,10 +15,17 @@ from tests.faults.gateway import Gateway
 THREADS = 4
 
 
-@pytest.fixture
-def web(transactional_db):
+@pytest.fixture(scope="module")
+def server(django_db_setup):
     with serving.web(WEB_WORKERS="1", WEB_THREADS=str(THREADS)) as server:
         yield server
+
+
+@pytest.fixture
+def web(transactional_db, server):
+    server.forget()
+    yield server
+    server.asked_at = time.monotonic()
 
 
 @contextlib.contextmanager
@@ -61,3 +69,22 @@ def test_slow_senders_leave_half_of_the_threads_to_others(web):
     with slow_senders(web.url, "/admin/login/", form, THREADS + 2) as senders:
         assert answers_to(senders) == {b"HTTP/1.1 400"}
         assert gateway.post_until_acknowledged("requests/", native())["accepted"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_slow_senders_of_many_accounts_leave_threads_to_those_who_send_nothing(web):
+    path = "/api/v1/requests/"
+    headers = [bearer(make_account(name))["authorization"] for name in ("acme", "globex")]
+
+    with contextlib.ExitStack() as both:
+        senders = [
+            sender
+            for header in headers
+            for sender in both.enter_context(
+                slow_senders(web.url, path, f"Authorization: {header}", THREADS // 2)
+            )
+        ]
+        refused, _, _ = select.select(senders, [], [], 60)
+        assert [sender.recv(12) for sender in refused] == [b"HTTP/1.1 429"]
+        assert serving.answers(f"{web.url}/healthz")

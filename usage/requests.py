@@ -3,29 +3,38 @@
 import base64
 import binascii
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
 
 from accounts.access import Reach
-from usage.reports.catalogue import DIMENSIONS, RAW_COLUMNS, shortened
+from usage.reports.catalogue import DIMENSIONS, shortened
 from usage.reports.question import (
     BadQuestion,
-    Filter,
     Parameters,
     closed_list,
-    parse_edge,
     parse_filters,
     readable,
     whole_number,
     without_id,
 )
+from usage.request_conditions import (
+    RANGES,
+    Condition,
+    dimension_condition,
+    edge_condition,
+    known_id,
+    position_condition,
+    price_condition,
+    range_condition,
+    tag_condition,
+)
+from usage.request_search import Walk, Window, stretches_with
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -87,34 +96,18 @@ NAMES = """
     LEFT JOIN usage_provider pr ON pr.id = l.provider_id
     LEFT JOIN usage_endpoint e ON e.id = l.endpoint_id"""
 
-ZONE_OF_ROW = """(
-    SELECT oa.time_zone FROM accounts_workspace ow JOIN accounts_account oa ON oa.id = ow.account_id
-    WHERE ow.id = l.workspace_id)"""
-
-RANGES = {
-    "cost_min": ("l.cost >= %s", Decimal),
-    "cost_max": ("l.cost <= %s", Decimal),
-    "latency_min": ("l.latency_ms >= %s", int),
-    "latency_max": ("l.latency_ms <= %s", int),
-    "status": ("l.status = %s", int),
-}
 OTHER = ("from", "to", "account", "request_id", "request_id__startswith", "unpriced", "tag")
-# A filter that hardly anything meets looks at every request of its time: not for longer than this.
+# No statement looks for requests for longer than this, and none that looks for few of many.
 LONGEST_SEARCH_MS = 8_000
+LONGEST_WINDOW_MS = 2_000
+# After so long whoever searches is shown what there is, and may go on from there.
+PATIENCE_SECONDS = 0.8
 PAGING = ("page_size", "cursor", "format")
-YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 # What a page is ordered by, and what a cursor names. Ids repeat in other workspaces.
 POSITION = ("occurred_at", "request_id", "workspace_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """SQL over the log `l` alone, and its parameters."""
-
-    sql: str
-    parameters: tuple[Any, ...] = ()
+Position = tuple[datetime, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +116,14 @@ class RequestQuery:
 
     reach: Reach
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def searches(self) -> bool:
+        """Whether requests have to be looked at that are not wanted."""
+        return any(condition.searches for condition in self.conditions)
+
+    def limited_to(self, condition: Condition) -> "RequestQuery":
+        return replace(self, conditions=(*self.conditions, condition))
 
     def where(self, *more: Condition) -> tuple[str, list[Any]]:
         every = (*self.conditions, *more)
@@ -137,6 +138,9 @@ class Page:
     rows: list[dict[str, Any]]
     next: str | None
     previous: str | None
+    # Where the search was left because it took long, with few rows or none; None: it was finished.
+    searched_to: datetime | None = None
+    backwards: bool = False
 
 
 def parse(parameters: Parameters, reach: Reach) -> RequestQuery:
@@ -171,122 +175,94 @@ def parse(parameters: Parameters, reach: Reach) -> RequestQuery:
     return RequestQuery(reach, tuple(found))
 
 
-def tag_condition(text: str) -> Condition:
-    """`name:value`, as text or as what it says in JSON; a name alone: whatever its value."""
-    readable("tag", [text])
-    name, _, value = text.partition(":")
-    if not name:
-        raise BadQuestion("tag is name:value, or a name alone.")
-    if not value:
-        return Condition("l.tags ? %s", (name,))
-    return Condition("l.tags->>%s = %s", (name, value))
-
-
-def price_condition(text: str) -> Condition:
-    if text.lower() not in (*YES, *NO):
-        raise BadQuestion("unpriced is true or false.")
-    return Condition(f"l.cost IS {'' if text.lower() in YES else 'NOT '}NULL")
-
-
-def dimension_condition(name: str, wanted: Filter) -> Condition:
-    dimension = DIMENSIONS[name]
-    column = RAW_COLUMNS.get(name) or dimension.column.replace("u.", "l.")
-    ways, parameters = [], []
-    if name == "client":
-        column = "(SELECT client_id FROM accounts_project WHERE id = l.project_id)"
-    if wanted.none:
-        ways.append(f"{column} IS NULL")
-    if wanted.keys or wanted.ids:
-        if dimension.table:
-            ways.append(
-                f"{column} = ANY(ARRAY(SELECT id FROM {dimension.table} "
-                f"WHERE {dimension.key} = ANY(%s::text[]) OR id = ANY(%s::int[])))"
-            )
-            parameters += [list(wanted.keys), list(wanted.ids)]
-        else:
-            ways.append(f"{column} = ANY(%s)")
-            parameters.append(list(wanted.keys))
-    return Condition(" OR ".join(ways), tuple(parameters))
-
-
-def range_condition(name: str, text: str) -> Condition:
-    sql, kind = RANGES[name]
-    try:
-        value = kind(text)
-        if not -(10**9) <= value <= 10**9 or value != round(value, 15):
-            raise ValueError
-    except (ValueError, InvalidOperation) as error:
-        raise BadQuestion(f"{name}={text!r} is not a number that can be used here.") from error
-    return Condition(sql, (value,))
-
-
-def edge_condition(name: str, operator: str, text: str, reach: Reach) -> Condition:
-    """From or to: a moment, or the midnight that begins a day of the row's own account."""
-    edge = parse_edge(name, text)
-    if isinstance(edge, datetime):
-        return Condition(f"l.occurred_at {operator} %s", (edge,))
-    zones = {account.time_zone for account in reach.accounts} or {"UTC"}
-    midnight = datetime.combine(edge, datetime.min.time())
-    edges = [midnight.replace(tzinfo=ZoneInfo(zone)) for zone in zones]
-    # The widest edge finds partitions and index; where zones differ each row's own decides.
-    widest = min(edges) if operator == ">=" else max(edges)
-    sql, parameters = f"l.occurred_at {operator} %s", [widest]
-    if len(zones) > 1:
-        sql += f" AND l.occurred_at {operator} (%s AT TIME ZONE {ZONE_OF_ROW})"
-        parameters.append(midnight)
-    return Condition(sql, tuple(parameters))
-
-
-def known_id(request_ids: Sequence[str]) -> Condition:
-    """By id through the keys, which know the time and with it the partition and the index."""
-    return Condition(
-        "(l.workspace_id, l.occurred_at, l.request_id) IN (SELECT workspace_id, occurred_at, "
-        "request_id FROM usage_requestkey WHERE request_id = ANY(%s) AND workspace_id = ANY("
-        "ARRAY(SELECT id FROM accounts_workspace)))",
-        (list(request_ids),),
-    )
-
-
 def page(query: RequestQuery, *, size: int = PAGE_SIZE, cursor: str | None = None) -> Page:
     """One page. The cursor says after (or, going back, before) which row it begins."""
     size = max(1, min(size, MAX_PAGE_SIZE))
     backwards, position = read_cursor(cursor)
-    more = []
     if position:
-        sign = ">" if backwards else "<"
-        more.append(
-            Condition(
-                f"(l.occurred_at, l.request_id, l.workspace_id) {sign} (%s, %s, %s)", position
-            )
-        )
-        # Said once more by itself: row comparison alone does not choose partitions.
-        more.append(Condition(f"l.occurred_at {sign}= %s", position[:1]))
-    where, parameters = query.where(*more)
+        query = query.limited_to(position_condition(position, backwards=backwards))
+    rows, searched_to = first_rows(query, wanted=size + 1, backwards=backwards)
+    onward = (searched_to, "", 0) if searched_to else None
+    if len(rows) > size:
+        rows = rows[:size]
+        onward = position_of(rows[-1])
+    back = position and (position_of(rows[0]) if rows else beside(position, backwards=backwards))
+    if backwards:
+        rows.reverse()
+    return Page(
+        rows,
+        next=cursor_at(back if backwards else onward, backwards=False),
+        previous=cursor_at(onward if backwards else back, backwards=True),
+        searched_to=searched_to,
+        backwards=backwards,
+    )
+
+
+def position_of(row: dict[str, Any]) -> Position:
+    return row["occurred_at"], row["request_id"], row["workspace_id"]
+
+
+def beside(position: Position, *, backwards: bool) -> Position:
+    """From where, the other way, the row at the position itself comes first."""
+    moment, request_id, workspace_id = position
+    return moment, request_id, max(0, workspace_id + (1 if backwards else -1))
+
+
+def first_rows(
+    query: RequestQuery, *, wanted: int, backwards: bool
+) -> tuple[list[dict[str, Any]], datetime | None]:
+    """Rows, and how far was searched, where that took so long that it was left there."""
+    if not query.searches:
+        return rows_in(query, None, wanted=wanted, backwards=backwards), None
+    stretches = stretches_with(query.reach.workspace_ids, query.conditions)
+    walk, rows = Walk(stretches, backwards=backwards), list[dict[str, Any]]()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while len(rows) < wanted and (window := walk.window()):
+        if walk.edge and time.monotonic() > until:
+            return rows, walk.edge
+        try:
+            rows += rows_in(query, window, wanted=wanted - len(rows), backwards=backwards)
+            walk.leave(window)
+        except SearchTooLong:
+            if walk.edge:
+                return rows, walk.edge
+            if not walk.shorten():
+                raise
+    return rows, None
+
+
+def rows_in(
+    query: RequestQuery, window: Window | None, *, wanted: int, backwards: bool
+) -> list[dict[str, Any]]:
+    """The first rows of the window; without one of all time."""
+    where, parameters = query.where()
+    source, places, limit_ms = "unnest(%s::int[]) AS one(workspace_id)", "true", LONGEST_SEARCH_MS
+    sources: list[Any] = [query.reach.workspace_ids]
+    if window:
+        source, places, limit_ms = IN_STRETCHES, IN_WINDOW, LONGEST_WINDOW_MS
+        sources = window.columns()
+        parameters = [window.since, window.until, *parameters]
     way = "ASC" if backwards else "DESC"
     order = ", ".join(f"{{0}}.{name} {way}" for name in POSITION)
     # Each workspace's newest by the index of that workspace, then the newest of those.
     sql = f"""
         SELECT {", ".join(f"{sql} AS {name}" for name, sql in FIELDS.items())}, w.id AS workspace_id
         FROM (
-            SELECT n.* FROM unnest(%s::int[]) AS one(workspace_id) CROSS JOIN LATERAL (
+            SELECT n.* FROM {source} CROSS JOIN LATERAL (
                 SELECT l.* FROM usage_requestlog l
-                WHERE l.workspace_id = one.workspace_id AND {where}
+                WHERE l.workspace_id = one.workspace_id AND {places} AND {where}
                 ORDER BY {order.format("l")} LIMIT %s
             ) n ORDER BY {order.format("n")} LIMIT %s
         ) l {NAMES}
         ORDER BY {order.format("l")}"""
-    rows = searched(sql, [query.reach.workspace_ids, *parameters, size + 1, size + 1])
-    there_is_more = len(rows) > size
-    rows = rows[:size]
-    if backwards:
-        rows.reverse()
-    has_next = there_is_more or backwards
-    has_previous = bool(position) and (there_is_more or not backwards)
-    return Page(
-        rows,
-        next=make_cursor(rows[-1], backwards=False) if rows and has_next else None,
-        previous=make_cursor(rows[0], backwards=True) if rows and has_previous else None,
-    )
+    return searched(sql, [*sources, *parameters, wanted, wanted], limit_ms=limit_ms)
+
+
+IN_STRETCHES = """unnest(%s::int[], %s::timestamptz[], %s::timestamptz[])
+            AS one(workspace_id, since, until)"""
+# The window's own edges, by which the partitions are chosen before the statement runs.
+IN_WINDOW = """l.occurred_at >= one.since AND l.occurred_at < one.until
+                AND l.occurred_at >= %s AND l.occurred_at < %s"""
 
 
 def one(reach: Reach, request_id: str, *, workspace_id: int | None = None) -> dict[str, Any] | None:
@@ -307,14 +283,18 @@ def one(reach: Reach, request_id: str, *, workspace_id: int | None = None) -> di
     return rows[0] if rows else None
 
 
-def searched(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
-    """Raises BadQuestion where it takes too long, and leaves the server to others."""
+class SearchTooLong(BadQuestion):
+    """Raised where a statement was stopped, which leaves the server to others."""
+
+
+def searched(sql: str, parameters: Sequence[Any], *, limit_ms: int) -> list[dict[str, Any]]:
+    """Raises SearchTooLong."""
     try:
         with connection.cursor() as cursor:
             # In one round trip, which is one transaction where there is no other.
-            limit, query = LONGEST_SEARCH_MS, cursor.mogrify(sql, parameters)
+            query = cursor.mogrify(sql, parameters)
             cursor.execute(
-                f"SET LOCAL statement_timeout = {limit}; {query}; "
+                f"SET LOCAL statement_timeout = {limit_ms}; {query}; "
                 "SET LOCAL statement_timeout = DEFAULT"
             )
             cursor.nextset()
@@ -322,7 +302,7 @@ def searched(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
     except OperationalError as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
-        raise BadQuestion(
+        raise SearchTooLong(
             "Too few requests meet these filters to find them in so long a time. Choose fewer "
             "days with from and to, or more that they have in common, such as a workspace or model."
         ) from error
@@ -345,12 +325,18 @@ def rows_of(cursor: Any) -> list[dict[str, Any]]:
 
 
 def make_cursor(row: dict[str, Any], *, backwards: bool) -> str:
-    direction = "b" if backwards else "f"
-    text = f"{direction}|{row['occurred_at'].isoformat()}|{row['workspace_id']}|{row['request_id']}"
+    moment, request_id, workspace_id = position_of(row)
+    text = f"{'b' if backwards else 'f'}|{moment.isoformat()}|{workspace_id}|{request_id}"
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def read_cursor(text: str | None) -> tuple[bool, tuple[datetime, str, int] | None]:
+def cursor_at(position: Position | None, *, backwards: bool) -> str | None:
+    if position is None:
+        return None
+    return make_cursor(dict(zip(POSITION, position, strict=True)), backwards=backwards)
+
+
+def read_cursor(text: str | None) -> tuple[bool, Position | None]:
     """Whether it leads backwards, and where from. Raises BadQuestion."""
     if not text:
         return False, None

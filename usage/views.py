@@ -94,6 +94,7 @@ class RequestsView(APIView):
                 "results": [as_json(row) for row in page.rows],
                 "next": page_url(request, page.next),
                 "previous": page_url(request, page.previous),
+                "searched_to": run.plain(page.searched_to),
             }
         )
 

@@ -12,6 +12,8 @@ from accounts.models import AccessToken, Account, Scope
 from accounts.tokens import issue, revoke
 from tests.factories import bearer, count, make_account, native, post, small_price_book
 from tests.usage.calls import LITELLM, OLD, REQUESTS, SCHEMA, USAGE, error, row, send
+from usage import requests as request_log
+from usage.rollups.fold import fold_all
 
 
 @pytest.mark.parametrize("path", [REQUESTS, USAGE, SCHEMA, f"{REQUESTS}some-id/"])
@@ -154,6 +156,21 @@ def test_pages_lead_to_each_other(client, account):
     ]
     assert (back["results"], first["previous"]) == (first["results"], None)
     assert "model=gpt-4o" in first["next"]
+    assert first["searched_to"] is None
+
+
+def test_a_search_that_takes_long_goes_on_with_the_next_page(client, account, monkeypatch):
+    monkeypatch.setattr(request_log, "PATIENCE_SECONDS", -1)
+    headers = bearer(account, "read")
+    post(account, native(request_id="r", tags={"team": "x"}, occurred_at=OLD))
+    post(account, native())
+    fold_all()
+
+    first = client.get(f"{REQUESTS}?tag=team", headers=headers).json()
+    second = client.get(first["next"], headers=headers).json()
+
+    assert (first["results"], first["searched_to"][:7]) == ([], "2026-11")
+    assert [r["request_id"] for r in second["results"]] == ["r"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Member
 from tests.factories import make_price, native, post, save_prices, small_price_book
 from tests.people import People, make_people
+from usage import requests
 
 LOG = "/admin/requests/"
 DETAIL = "/admin/requests/one/"
@@ -64,6 +65,18 @@ def test_the_newest_come_first(client, logged):
 )
 def test_filters(client, logged, parameters, ids):
     assert listed(client, logged.viewer, **parameters) == ids
+
+
+def test_a_search_that_takes_long_says_how_far_it_came_and_goes_on(client, logged, monkeypatch):
+    monkeypatch.setattr(requests, "PATIENCE_SECONDS", -1)
+    post(logged.acme, native(workspace="research", occurred_at="2026-11-01T12:00:00Z"))
+    client.force_login(logged.viewer)
+
+    page = client.get(LOG, {"tag": "team"}).content.decode()
+
+    assert "only part of the log was searched" in page
+    assert "No request found so far" in page
+    assert page.count("Search further back") == 2
 
 
 def test_an_outsider_sees_neither_rows_nor_names(client, logged):

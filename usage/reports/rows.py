@@ -46,6 +46,10 @@ def smallest(question: Question, tables: Iterable[Any]) -> Any:
         return None
     grain = {"week": "day", "month": "day"}.get(question.granularity, question.granularity)
     needed = {column for dimension in dimensions for column in dimension.needs}
+    return smallest_covering(tables, grain, needed)
+
+
+def smallest_covering(tables: Iterable[Any], grain: str, needed: set[str]) -> Any:
     covering = [table for table in tables if table.covers(grain, needed)]
     if len(covering) < 2:
         return covering[0] if covering else None

@@ -2,6 +2,7 @@
 looked at, and whether everything runs again by itself."""
 
 import random
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,6 +55,7 @@ class Soak:
     rng: random.Random = field(default_factory=lambda: random.Random(SEED))
     outcomes: dict[str, Outcome] = field(default_factory=lambda: defaultdict(Outcome))
     findings: truth.Findings = field(default_factory=truth.Findings)
+    began_at: float = field(default_factory=time.monotonic)
 
     def inflict(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -153,20 +155,15 @@ class Soak:
         return {name: one.wrong for name, one in self.outcomes.items() if one.wrong}
 
     def table(self) -> str:
-        head = (
-            "What happened",
-            "Times",
-            "Calls sent again",
-            "Well after",
-            "`/readyz` said",
-            "Wrong",
-        )
+        """As docs/operations.md has it, to be pasted there."""
+        head = ("What happened", "Times", "Sent again", "Well after", "`/readyz` said", "Wrong")
         lines = [head, ["---"] * len(head), *(row_of(*one) for one in self.outcomes.items())]
         found = self.findings
         return "\n".join(
             [
                 *("| " + " | ".join(line) + " |" for line in lines),
                 "",
+                f"{(time.monotonic() - self.began_at) / 60:.0f} minutes; "
                 f"{found.requests:,} requests, {self.traffic.calls:,} calls acknowledged; "
                 f"{found.alerts} alerts, {found.mails} mails, {found.mails_again} of them twice.",
             ]
@@ -177,16 +174,21 @@ def row_of(name: str, outcome: Outcome) -> list[str]:
     if not outcome.times:
         return [name, "0", "", "", "", f"skipped: {outcome.skipped}"]
     kinds = ", ".join(
-        f"{n} x {s or 'none'}" for s, n in sorted(outcome.statuses.items()) if s != 200
+        f"{n} x {s or 'cut'}" for s, n in sorted(outcome.statuses.items()) if s != 200
     )
     return [
         name,
         str(outcome.times),
         kinds or "0",
         f"{outcome.back_after:.0f} s",
-        "; ".join(sorted(outcome.said)) or "ready",
+        "; ".join(sorted({in_short(reason) for reason in outcome.said})) or "ready",
         "; ".join(outcome.wrong) or "nothing",
     ]
+
+
+def in_short(reason: str) -> str:
+    """Without what to do about it, and without figures that are others each time."""
+    return re.sub(r"\d+ (MB|minutes)", r"N \1", reason.split(":", maxsplit=1)[0].rstrip("."))
 
 
 def beats() -> dict[str, datetime]:

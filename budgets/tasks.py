@@ -1,8 +1,10 @@
 """What runs beside requests; `config/schedules.py` says when."""
 
 from django.utils import timezone
+from django_q.tasks import async_task
 
-from budgets import alerts, authorize, delivery
+from accounts.models import Workspace
+from budgets import alerts, authorize, delivery, old_holds
 
 
 def deliver() -> None:
@@ -18,3 +20,12 @@ def deliver_one(delivery_id: int) -> None:
 
 def release_expired() -> None:
     authorize.release_expired(now=timezone.now())
+
+
+def forget_holds() -> None:
+    for workspace_id in Workspace.objects.values_list("pk", flat=True):
+        async_task("budgets.tasks.forget_holds_of", workspace_id)
+
+
+def forget_holds_of(workspace_id: int) -> None:
+    old_holds.forget(Workspace.objects.get(pk=workspace_id), now=timezone.now())

@@ -16,6 +16,7 @@ from config.unfold import address
 from config.view import View
 from exports.models import RetentionRun, SentFile
 from usage import formatting
+from usage.ingest.quarantine import MOST_WAITING
 from usage.insight.availability_page import providers_of
 from usage.models import Anomaly, ProviderState, QuarantinedRow
 from usage.reports.question import Question
@@ -190,7 +191,8 @@ def set_aside(number: int) -> list[Item]:
         Item(
             "report",
             f"{plural(number, 'row')} set aside",
-            "They could not be recorded as they were sent. Correct them or discard them.",
+            "They could not be recorded as they were sent. Correct them or discard them."
+            + (" No more are kept until then." if number >= MOST_WAITING else ""),
             f"{reverse('admin:usage_quarantinedrow_changelist')}?{query}",
         )
     ]

@@ -47,6 +47,7 @@ SCHEDULES = (
     Schedule("partitions", cron="0 * * * *", task="usage.tasks.make_partitions"),
     Schedule("old-minutes", cron="50 3 * * *", task="usage.tasks.forget_availability"),
     Schedule("old-holds", cron="10 4 * * *", task="budgets.tasks.forget_holds"),
+    Schedule("old-rows", cron="30 4 * * *", task="usage.tasks.forget_quarantined"),
     Schedule("old-spikes", cron="20 * * * *", task="usage.tasks.lay_down_spikes"),
     Schedule("indexes", cron="10 3 * * *", task="usage.tasks.tighten_indexes"),
     Schedule("savings", cron="15 4 * * *", task="usage.tasks.find_all_savings"),

@@ -5,6 +5,7 @@ from django_q.tasks import async_task
 
 from accounts.models import Account
 from usage import partitions
+from usage.ingest import quarantine
 from usage.insight import availability, savings, spikes
 from usage.pricing import repricing_work
 from usage.rollups import indexes, zone_change
@@ -52,6 +53,10 @@ def look_for_spikes() -> None:
 
 def lay_down_spikes() -> None:
     spikes.lay_down(now=timezone.now())
+
+
+def forget_quarantined() -> None:
+    quarantine.forget(now=timezone.now())
 
 
 def check_availability() -> None:

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from accounts.models import AccessToken, Account
 from usage.coalescing import Coalescer
 from usage.ingest import litellm
-from usage.ingest.quarantine import Rejected, Values, keep, values_of
+from usage.ingest.quarantine import Rejected, Values, as_far_as_there_is_room, keep, values_of
 from usage.ingest.record import Recorded, record_together
 from usage.ingest.resolve import Resolver, Row, resolver
 from usage.ingest.schema import UNDECODABLE, NativeRequest, RowError, decode_with
@@ -44,8 +44,9 @@ class Received:
         }
 
 
-ACCEPTED, DUPLICATES, REJECTED = (
-    counter("rows", outcome=outcome) for outcome in ("accepted", "duplicate", "rejected")
+ACCEPTED, DUPLICATES, REJECTED, NOT_KEPT = (
+    counter("rows", outcome=outcome)
+    for outcome in ("accepted", "duplicate", "rejected", "not_kept")
 )
 
 
@@ -60,10 +61,12 @@ def receive(
     """Record what can be recorded and quarantine the rest, in one commit."""
     resolve = resolver(account, token, now=now)
     rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
+    rejected = as_far_as_there_is_room(rejected, account_id=account.pk, token=token)
     recorded = commit(account.pk, Call(rows, rejected, source, token, now))
     ACCEPTED.add(recorded.accepted)
     DUPLICATES.add(recorded.duplicates)
     REJECTED.add(len(rejected))
+    NOT_KEPT.add(sum(not row.kept for row in rejected))
     return Received(recorded.accepted, recorded.duplicates, rejected)
 
 

@@ -26,7 +26,8 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
         return [
             Error(
                 "SECRET_KEY is not set.",
-                hint="Set it in the environment, or start with `manage.py up`, which makes one.",
+                hint="Set it in the environment, or start with `make run`, which makes one and keeps "
+                "it in TOKENBOOK_DATA.",
                 id="config.E001",
             )
         ]

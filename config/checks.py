@@ -26,8 +26,8 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
         return [
             Error(
                 "SECRET_KEY is not set.",
-                hint="Set it in the environment, or start with `make run`, which makes one and keeps "
-                "it in TOKENBOOK_DATA.",
+                hint="Set it in the environment, or name in TOKENBOOK_DATA where `make run` "
+                "keeps the one that it made.",
                 id="config.E001",
             )
         ]

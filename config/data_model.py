@@ -68,8 +68,3 @@ def relations_of(model: type[Model]) -> Iterator[str]:
             many = "o|" if isinstance(field, OneToOneField) else "o{"
             there = field.related_model._meta.db_table  # type: ignore[union-attr]
             yield f"{there} {one}--{many} {model._meta.db_table} : {field.name}"
-
-
-def product_tables() -> set[str]:
-    modelled = {model._meta.db_table for app in APPS for model in models_of(app)}
-    return modelled.union(*UNMODELLED.values())

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import IO, Any
 
-from exports.formats import CHUNK_BYTES, FileFormat, joined
-from exports.snapshot import Snapshot, snapshot
+from exports.formats import CHUNK_BYTES, FileFormat
+from exports.snapshot import Snapshot
 from exports.tables import Edge, Fetched, Table, Tally, add_up, is_added
 from usage import partitions
 from usage.reports.question import Question
@@ -78,19 +78,12 @@ LOG_COLUMNS: dict[Column, str | None] = {
 Stretch = tuple[datetime | None, datetime | None]
 
 
-def log_file(query: RequestQuery, period: Stretch, file_format: FileFormat) -> Iterator[bytes]:
-    """The requests that the query wants, the oldest first, as pieces of a file.
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """The requests that the query wants, the oldest first.
 
     `period` is where the query looks at all: it spares looking elsewhere.
     """
-    with snapshot() as frozen:
-        rows = log_rows(frozen, query, period, file_format)
-        yield from file_format.whole(list(LOG_COLUMNS), rows)
-
-
-@dataclass(frozen=True, slots=True)
-class LogRows:
-    """The rows of the log, for a table."""
 
     query: RequestQuery
     period: Stretch
@@ -242,18 +235,10 @@ def report_table(question: Question, name: str = "usage") -> Table:
     )
 
 
-def report_file(question: Question, file_format: FileFormat) -> Iterator[bytes]:
-    """The rows of the report, all of them where the question sets no limit."""
-    columns = columns_of(question)
-    with snapshot() as frozen:
-        rows = report_rows(frozen, question, columns)
-        pieces = joined(file_format.row(columns, values) for values in rows)
-        yield from file_format.whole(columns, pieces)
-
-
 def report_rows(
     frozen: Snapshot, question: Question, columns: list[Column]
 ) -> Iterator[list[object]]:
+    """The rows of the report, all of them where the question sets no limit."""
     compiled = compile_question(question)
     limits = {"limit": question.limit or ALL_ROWS}
     sql = frozen.cursor().mogrify(compiled.sql, compiled.parameters | limits)

@@ -28,11 +28,6 @@ class Bucket:
     ends: date | datetime
 
 
-def buckets_of(start: date, end: date, grain: str, zone: ZoneInfo) -> Iterator[date | datetime]:
-    """When each bucket of `[start, end)` begins, as reports name it: a day, or hours in UTC."""
-    return (bucket.key for bucket in cut(start, end, grain, zone))
-
-
 def cut(start: date, end: date, grain: str, zone: ZoneInfo) -> list[Bucket]:
     """The buckets of the local days `[start, end)`, in order."""
     return list(hours(start, end, zone) if grain == "hour" else days(start, end, grain))

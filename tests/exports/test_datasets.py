@@ -10,9 +10,11 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.http import QueryDict
 
 from exports import datasets
-from exports.datasets import LOG_COLUMNS, log_file, overlap, stretches
+from exports.datasets import LOG_COLUMNS, log_table, overlap, stretches
 from exports.formats import Csv
 from exports.kinds import FORMATS
+from exports.snapshot import snapshot
+from exports.tables import Tally
 from tests.factories import NOW, make_workspace, native, post, reach_of
 from usage import partitions
 from usage.reports import question, run
@@ -21,6 +23,11 @@ from usage.requests import RequestQuery
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVER = (None, None)
+
+
+def log_pieces(query, file_format):
+    table = log_table(query, EVER, start=None, end=None, asked={})
+    return table.unpacked(file_format, Tally(adds=False))
 
 
 def total(rows, name):
@@ -168,7 +175,7 @@ def test_nothing_found_is_a_header_or_an_empty_array(requests, downloads):
 
 
 def test_a_file_is_one_state_of_the_database(requests, research):
-    with datasets.snapshot() as frozen:
+    with snapshot() as frozen:
         rows = datasets.log_rows(frozen, RequestQuery(reach_of(research)), EVER, Csv())
         first = next(rows)
         post(research.account, native(workspace="research"))
@@ -177,14 +184,14 @@ def test_a_file_is_one_state_of_the_database(requests, research):
 
 
 def test_no_day_is_dropped_while_it_is_exported(research):
-    with datasets.snapshot(), transaction.atomic(), connection.cursor() as cursor:
+    with snapshot(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '100ms'")
         with pytest.raises(OperationalError), transaction.atomic():
             cursor.execute("LOCK TABLE usage_requestlog IN ACCESS EXCLUSIVE MODE")
 
 
 def test_a_file_whose_database_went_away_says_so(requests, research):
-    pieces = log_file(RequestQuery(reach_of(research)), EVER, Csv())
+    pieces = log_pieces(RequestQuery(reach_of(research)), Csv())
     got = [next(pieces)]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -198,7 +205,7 @@ def test_a_file_whose_database_went_away_says_so(requests, research):
 
 
 def test_a_snapshot_only_reads(research):
-    with pytest.raises(DatabaseError), datasets.snapshot() as frozen:
+    with pytest.raises(DatabaseError), snapshot() as frozen:
         frozen.cursor().execute("DELETE FROM usage_requestlog")
 
 
@@ -208,7 +215,7 @@ def test_a_download_that_is_broken_off_leaves_no_connection_behind(requests, res
     with connection.cursor() as cursor:
         cursor.execute(others)
         before = cursor.fetchone()
-        pieces = log_file(query, EVER, FORMATS["json"])
+        pieces = log_pieces(query, FORMATS["json"])
         next(pieces)
         pieces.close()
         for _ in range(100):  # a backend takes a moment to go
@@ -261,7 +268,7 @@ def test_200_000_requests_of_one_day_take_no_memory(acme):
     resident = psutil.Process().memory_info().rss
     tracemalloc.start()
     size = lines = 0
-    for piece in log_file(RequestQuery(reach_of(support)), EVER, Csv()):
+    for piece in log_pieces(RequestQuery(reach_of(support)), Csv()):
         size += len(piece)
         lines += piece.count(b"\n")
     peak = tracemalloc.get_traced_memory()[1]

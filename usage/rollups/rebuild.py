@@ -1,6 +1,6 @@
 """Make whole days of the roll-ups anew from the request log, by the SQL that folds."""
 
-from datetime import date, timedelta
+from datetime import date
 
 from django.db import connection, transaction
 
@@ -41,16 +41,6 @@ def rebuild_day(workspace_id: int, day: date) -> None:
         cursor.execute(REBUILD, {"workspace": workspace_id, "day": day})
         if deleted and not cursor.fetchone()[0]:
             raise NothingToRebuildFrom(f"workspace {workspace_id}, {day}")
-
-
-def rebuild_days(workspace_ids: list[int], first: date, last: date) -> int:
-    """Rebuild the local days `[first, last]`; how many (workspace, day) pairs were rebuilt."""
-    rebuilt = 0
-    for offset in range((last - first).days + 1):
-        for workspace_id in workspace_ids:
-            rebuild_day(workspace_id, first + timedelta(offset))
-            rebuilt += 1
-    return rebuilt
 
 
 def _in_day(grain: str) -> str:

@@ -1,6 +1,6 @@
 """Rebuilding days from the log: the same rows as folding made."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,15 +18,23 @@ from tests.factories import (
 )
 from tests.usage import traffic
 from usage.rollups.fold import fold, fold_all
-from usage.rollups.rebuild import NothingToRebuildFrom, rebuild_day, rebuild_days
+from usage.rollups.rebuild import NothingToRebuildFrom, rebuild_day
 from usage.rollups.tables import ROLLUPS
 
 FIRST, LAST = date(2026, 10, 31), date(2026, 11, 2)
 ZONES = ["UTC", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago"]
 
 
-def workspace_ids() -> list[int]:
+def workspaces() -> list[int]:
     return [row["id"] for row in fetch("SELECT id FROM accounts_workspace ORDER BY id")]
+
+
+def rebuild_all() -> int:
+    """Every workspace's days; a microsecond before the first midnight is the day before."""
+    pairs = [(one, FIRST + timedelta(n)) for n in range(-1, 3) for one in workspaces()]
+    for workspace, day in pairs:
+        rebuild_day(workspace, day)
+    return len(pairs)
 
 
 def traffic_in(zone: str) -> None:
@@ -41,8 +49,7 @@ def test_a_rebuilt_day_is_what_was_folded(zone):
     fold_all()
     folded = rollup_rows(), histogram_rows()
 
-    # A microsecond before the first midnight is the day before.
-    assert rebuild_days(workspace_ids(), date(2026, 10, 30), LAST) == 8
+    assert rebuild_all() == 8
 
     assert (rollup_rows(), histogram_rows()) == folded
 
@@ -52,7 +59,7 @@ def test_a_rebuilt_day_is_what_was_folded(zone):
 def test_what_is_not_folded_yet_is_left_to_the_fold(zone):
     traffic_in(zone)
     fold(rows_at_once=100)
-    rebuild_days(workspace_ids(), date(2026, 10, 30), LAST)
+    rebuild_all()
 
     fold_all()
 
@@ -83,7 +90,7 @@ def test_after_new_prices_a_rebuilt_day_has_them(account):
     fold_all()
     fetch("UPDATE usage_requestlog SET cost = 0.25, ceiling_cost = NULL RETURNING 1")
 
-    rebuild_day(workspace_ids()[0], date(2026, 11, 20))
+    rebuild_day(workspaces()[0], date(2026, 11, 20))
 
     for rollup in ROLLUPS:
         sums = sums_of(rollup.table)
@@ -103,6 +110,6 @@ def test_sums_whose_requests_are_gone_are_not_erased(account):
     fetch("DELETE FROM usage_requestlog RETURNING 1")
 
     with pytest.raises(NothingToRebuildFrom):
-        rebuild_day(workspace_ids()[0], date(2026, 11, 1))
+        rebuild_day(workspaces()[0], date(2026, 11, 1))
 
     assert (rollup_rows(), histogram_rows()) == before

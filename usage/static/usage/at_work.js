@@ -1,8 +1,8 @@
-// The page on the books shows the result of a check that is under way as soon as it is there.
+// A page about work that is under way shows how far it is, and its result as soon as it is there.
 (() => {
   const EVERY_MILLISECONDS = 1500;
 
-  const region = () => document.getElementById("tb-books");
+  const region = () => document.querySelector("[data-follow]");
 
   const follow = async () => {
     if (document.visibilityState !== "visible") return;
@@ -11,7 +11,7 @@
       const response = await fetch(window.location.href, { credentials: "same-origin" });
       if (!response.ok || response.redirected) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      fresh = page.getElementById("tb-books");
+      fresh = page.querySelector("[data-follow]");
     } catch {
       return; // the server is away for a moment; the next turn asks again
     }

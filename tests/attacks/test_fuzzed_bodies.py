@@ -9,6 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def broken_values(body: bytes, rng: random.Random) -> bytes:
         if isinstance(holder, dict) and rng.random() < 0.1:
             holder[str(rng.choice(NASTY))[:300]] = holder.pop(key)
         else:
-            holder[key] = rng.choice(NASTY)
+            holder[key] = deepcopy(rng.choice(NASTY))  # it may be the next to be broken
     return json.dumps(whole[0]).encode()
 
 

@@ -1,5 +1,6 @@
 """Every report from every table: the same figures, and those that Python counts."""
 
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, combinations
 
@@ -456,7 +457,10 @@ def test_a_report_is_one_statement(account, django_assert_num_queries):
     ],
     ids=str,
 )
-def test_the_smallest_table_that_covers_a_question_answers_it(account, fields, table):
+def test_the_smallest_table_that_covers_a_question_answers_it(account, fields, table, monkeypatch):
+    """Where all are equally small, the first; what former tests left in the files is no matter."""
+    monkeypatch.setattr("usage.reports.rows.megabytes", lambda: defaultdict(int))
+
     rollup = pick(question(account, **fields))
 
     assert (rollup.table if rollup else None) == table

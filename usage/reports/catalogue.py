@@ -22,10 +22,12 @@ class Dimension:
     label: str | None = None
     # Columns of the log or the roll-ups that must be there to answer it.
     needs: tuple[str, ...] = ()
+    # What it is over a row `l` of the log, where no roll-up has it.
+    raw: str | None = None
 
     @property
     def raw_only(self) -> bool:
-        return self.table is None and not self.needs
+        return self.raw is not None
 
 
 def shortened(identifier: str) -> str:
@@ -73,20 +75,24 @@ DIMENSIONS = {
             "endpoint", "u.endpoint_id", "API route", "usage_endpoint", "name",
             needs=("endpoint_id",),
         ),
-        Dimension("status_class", "u.status_class", "2xx, 4xx, 5xx: the class of the HTTP status"),
-        Dimension("error_type", "u.error_type", "Kind of error, where there was one"),
-        Dimension("service_tier", "u.service_tier", "batch, flex, priority or the standard tier"),
-        Dimension("streamed", "u.streamed", "Whether the answer was streamed"),
+        Dimension(
+            "status_class", "u.status_class", "2xx, 4xx, 5xx: the class of the HTTP status",
+            raw="(l.status / 100)::text || 'xx'",
+        ),
+        Dimension(
+            "error_type", "u.error_type", "Kind of error, where there was one", raw="l.error_type"
+        ),
+        Dimension(
+            "service_tier", "u.service_tier", "batch, flex, priority or the standard tier",
+            raw="l.service_tier",
+        ),
+        Dimension(
+            "streamed", "u.streamed", "Whether the answer was streamed", raw="l.streamed::text"
+        ),
     )
 }  # fmt: skip
 
-# What the dimensions without a roll-up are, over a row `l` of the log.
-RAW_COLUMNS = {
-    "status_class": "(l.status / 100)::text || 'xx'",
-    "error_type": "l.error_type",
-    "service_tier": "l.service_tier",
-    "streamed": "l.streamed::text",
-}
+RAW_COLUMNS = {name: one.raw for name, one in DIMENSIONS.items() if one.raw is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def test_periods(query, start, end):
         ("modell=x", "There is no parameter 'modell': did you mean model"),
         ("group_by=modle", "There is no dimension 'modle': did you mean model"),
         ("metrics=costs", "There is no metric 'costs': did you mean cost"),
-        ("metrics=qqq", "There is no metric 'qqq': one of requests, errors,"),
+        ("metrics=qqq", "There is no metric 'qqq': one of requests,"),
         ("granularity=minutes", "There is no granularity 'minutes': did you mean minute"),
         ("granularity=minute", "By the minute a period may have 1 day; this one has 30."),
         ("from=2026-11-19T00:00:00Z&to=2026-11-20T00:01:00Z&granularity=minute", "has 1.00069"),

@@ -6,21 +6,19 @@ kept up to a size, and none for ever. Whoever sends more is told that it was not
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from django.db import connection
 from django.db.models import QuerySet
 from psycopg.types.json import Jsonb
 
 from accounts.access import narrowed_to
-from accounts.directory import safe_identifier
 from accounts.models import AccessToken
-from usage.ingest import litellm
-from usage.ingest.schema import UNDECODABLE, RowError
+from usage.ingest.schema import RowError
+from usage.ingest.sources import SOURCES
 from usage.models import QuarantinedRow
 
 # Of an account, waiting for somebody to look at them.
@@ -35,27 +33,6 @@ NOT_KEPT = (
     f"This row was not kept: {MOST_WAITING:,} of the account wait in the quarantine. Correct or "
     "discard those, and send it again."
 )
-
-# What is kept of a row, by source; of others all.
-
-
-def without_secrets(body: bytes) -> bytes:
-    """A native row whose API key, should it be a secret itself, is replaced by its SHA-256."""
-    try:
-        row = msgspec.json.decode(body)
-    except UNDECODABLE:
-        return body
-    key = row.get("api_key") if isinstance(row, dict) else None
-    if not isinstance(key, str) or safe_identifier(key) == key:
-        return body
-    return msgspec.json.encode(row | {"api_key": safe_identifier(key)})
-
-
-KEPT: dict[str, Callable[[bytes], bytes]] = {
-    "litellm": litellm.without_texts,
-    "native": without_secrets,
-    "otlp": without_secrets,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +75,7 @@ def values_of(
     received_at: datetime,
 ) -> list[Values]:
     """What is kept of one call's bad rows. Sent again they go where the call's token may go."""
-    kept = KEPT.get(source, bytes)
+    kept = SOURCES[source].kept
     return [
         (
             account_id,

@@ -1,6 +1,6 @@
 """One call of a gateway, from rows of JSON to what is answered: recorded, known, or set aside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,24 +10,14 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import AccessToken, Account
 from usage.coalescing import Coalescer
-from usage.ingest import litellm
 from usage.ingest.quarantine import Rejected, Values, as_far_as_there_is_room, keep, values_of
 from usage.ingest.record import Recorded, record_together
 from usage.ingest.resolve import Resolver, Row, resolver
-from usage.ingest.schema import UNDECODABLE, NativeRequest, RowError, decode_with
+from usage.ingest.schema import UNDECODABLE, RowError, decode_with
+from usage.ingest.sources import SOURCES, Decode
 from usage.tally import counter
 
-Decode = Callable[[bytes], NativeRequest]
-
-NATIVE = msgspec.json.Decoder(NativeRequest)
 ANYTHING = msgspec.json.Decoder()
-
-# A span is translated before: what is kept of it is a native request.
-DECODERS: dict[str, Decode] = {
-    "native": NATIVE.decode,
-    "litellm": litellm.decode,
-    "otlp": NATIVE.decode,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +50,7 @@ def receive(
 ) -> Received:
     """Record what can be recorded and quarantine the rest, in one commit."""
     resolve = resolver(account, token, now=now)
-    rows, rejected = read(raw_rows, decode=DECODERS[source], resolve=resolve)
+    rows, rejected = read(raw_rows, decode=SOURCES[source].decode, resolve=resolve)
     rejected = as_far_as_there_is_room(rejected, account_id=account.pk, token=token)
     recorded = commit(account.pk, Call(rows, rejected, source, token, now))
     ACCEPTED.add(recorded.accepted)

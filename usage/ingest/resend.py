@@ -4,9 +4,10 @@ from datetime import datetime
 
 from django.db import transaction
 
-from usage.ingest.receive import DECODERS, read
+from usage.ingest.receive import read
 from usage.ingest.record import record
 from usage.ingest.resolve import resolver
+from usage.ingest.sources import SOURCES
 from usage.models import QuarantinedRow
 
 
@@ -20,11 +21,11 @@ def send_again(row: QuarantinedRow, *, now: datetime) -> list[dict[str, str]]:
     Not to be called inside a transaction: names that it creates must be committed at once. A row
     without a time of its own belongs to the moment when it was first received.
     """
-    decode = DECODERS.get(row.source)
-    if decode is None:
+    source = SOURCES.get(row.source)
+    if source is None:
         raise CannotBeSentAgain(f"Rows from {row.source} cannot be sent again from here.")
     resolve = resolver(row.account, row.token, now=row.received_at)
-    rows, rejected = read([row.body.encode()], decode=decode, resolve=resolve)
+    rows, rejected = read([row.body.encode()], decode=source.decode, resolve=resolve)
     if rejected:
         errors = [found.error.as_dict() for found in rejected]
         QuarantinedRow.objects.filter(pk=row.pk).update(errors=errors)

@@ -25,9 +25,10 @@ from tests.usage.ingest.recorded import NO_TOKENS, price_book
 from tests.usage.ingest.recorded import NOW as RECORDED_NOW
 from usage.ingest import otlp
 from usage.ingest.otlp import requests_of
-from usage.ingest.receive import DECODERS, Received
+from usage.ingest.receive import Received
 from usage.ingest.resend import send_again
 from usage.ingest.schema import RowError, decode_with
+from usage.ingest.sources import SOURCES
 from usage.models import QuarantinedRow
 
 
@@ -237,4 +238,4 @@ def test_any_span_is_recorded_ignored_or_set_aside(spans):
 def test_no_attribute_is_more_than_a_named_error(attributes):
     for row in requests_of(as_protobuf(call(attributes=attributes)), as_json=False):
         with contextlib.suppress(RowError):
-            decode_with(DECODERS["otlp"], row)
+            decode_with(SOURCES["otlp"].decode, row)

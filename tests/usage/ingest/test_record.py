@@ -12,9 +12,10 @@ from django.db import DatabaseError, connection, transaction
 
 from accounts.models import Account
 from tests.factories import NOW, count, fetch, log, make_account, native, post
-from usage.ingest.receive import NATIVE, read
+from usage.ingest.receive import read
 from usage.ingest.record import Recorded, record
 from usage.ingest.resolve import Row, resolver
+from usage.ingest.sources import NATIVE
 from usage.models import QuarantinedRow
 
 commits = pytest.mark.django_db(transaction=True)

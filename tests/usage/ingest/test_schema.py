@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from tests.factories import NOW, native
-from usage.ingest.receive import NATIVE
 from usage.ingest.schema import RowError, check, decode_with, milliseconds, moment
+from usage.ingest.sources import NATIVE
 
 
 def error_of(raw: bytes) -> tuple[str, str]:

@@ -2,20 +2,25 @@
 
 Creation is committed at once, before anything is recorded, so a remembered id always exists.
 Archived things still answer to their names: their requests must land somewhere, and with them.
+An emitter that makes up names fills no table: past so many of a kind no new one is taken.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from accounts.models import Account, ApiKey, Member, Project, Workspace, free_slug
 from accounts.versions import Versioned
 
 DIRECTORY_VERSION = "directory"
 DEFAULT_WORKSPACE = "default"
+# Of an account; people may make more of them in the admin and over the API.
+MOST_WORKSPACES = 1_000
+MOST_NAMES = 100_000  # members, projects, API keys: of each kind
 
 # What a provider's or a gateway's secret key looks like. Should one be sent where an id belongs,
 # only its SHA-256 is kept, which is also what LiteLLM sends for the same key.
@@ -24,6 +29,17 @@ SECRET_KEY = re.compile(
     r"|AIza[A-Za-z0-9_\-]{30,}|AKIA[A-Z0-9]{12,})$"
 )
 BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
+
+
+class TooManyNames(ValueError):
+    """Nothing is created for this name; `field` says of which kind it is."""
+
+    def __init__(self, field: str, most: int) -> None:
+        super().__init__(
+            f"The account has {most:,} {field.replace('_', ' ')}s already, and takes no new one "
+            "from what is sent. Check what the gateway sends here."
+        )
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +76,20 @@ class Directory:
     def member(self, account_id: int, ref: str, *, email: str | None = None) -> int:
         found = self.members.get((account_id, ref))
         if found is None:
+            named: dict[str, Any] = {"account_id": account_id, "identifier": ref}
+            check_room("member", Member.objects.filter(account=account_id), named)
             defaults = {"email": email or (ref if "@" in ref else None)}
-            member, _ = Member.objects.get_or_create(
-                account_id=account_id, identifier=ref, defaults=defaults
-            )
+            member, _ = Member.objects.get_or_create(**named, defaults=defaults)
             found = self.members[account_id, ref] = member.pk
         return found
 
     def project(self, workspace_id: int, tag: str) -> int:
         found = self.projects.get((workspace_id, tag))
         if found is None:
-            project, _ = Project.objects.get_or_create(workspace_id=workspace_id, tag=tag)
+            named: dict[str, Any] = {"workspace_id": workspace_id, "tag": tag}
+            siblings = Project.objects.filter(workspace__account__workspaces=workspace_id)
+            check_room("project", siblings, named)
+            project, _ = Project.objects.get_or_create(**named)
             found = self.projects[workspace_id, tag] = project.merged_into_id or project.pk
         return found
 
@@ -100,11 +119,10 @@ class Directory:
         place = (account_id, workspace_id, identifier)
         found = self.keys.get(place)
         if found is None:
-            key, _ = ApiKey.objects.get_or_create(
-                workspace_id=workspace_id,
-                identifier=identifier,
-                defaults={"name": (name or "")[:200], "member_id": member_id},
-            )
+            named: dict[str, Any] = {"workspace_id": workspace_id, "identifier": identifier}
+            check_room("api_key", ApiKey.objects.filter(workspace__account=account_id), named)
+            defaults = {"name": (name or "")[:200], "member_id": member_id}
+            key, _ = ApiKey.objects.get_or_create(**named, defaults=defaults)
             found = self.keys[place] = _entry(key)
         return found
 
@@ -126,6 +144,16 @@ def safe_identifier(text: str) -> str:
     key = BEARER.sub("", text)
     is_secret = key != text or SECRET_KEY.match(key)
     return hashlib.sha256(key.encode()).hexdigest() if is_secret else text
+
+
+def check_room(field: str, siblings: QuerySet[Any], named: dict[str, Any]) -> None:
+    """Whether one more may be created of the account's, where none has that name. Two that ask at
+    once may both be let in: it is no exact number. Raises TooManyNames."""
+    if siblings.filter(**named).exists():
+        return
+    most = MOST_WORKSPACES if field == "workspace" else MOST_NAMES
+    if siblings.order_by()[:most].count() >= most:
+        raise TooManyNames(field, most)
 
 
 def _entry(key: ApiKey) -> KeyEntry:
@@ -157,6 +185,7 @@ def _new_workspace(account_id: int, ref: str, name: str | None) -> int:
         found = _find_workspace(account_id, ref)
         if found is not None:
             return found
+        check_room("workspace", Workspace.objects.filter(account_id=account_id), {"slug": ref})
         slug = free_slug(
             name or ref, taken=Workspace.objects.filter(account_id=account_id), fallback="workspace"
         )

@@ -1,14 +1,21 @@
 """From a posted request to a row of the log: names become ids, quantities become a cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
 from accounts.access import narrowed_to
-from accounts.directory import DEFAULT_WORKSPACE, Directory, directory, safe_identifier
+from accounts.directory import (
+    DEFAULT_WORKSPACE,
+    Directory,
+    TooManyNames,
+    directory,
+    safe_identifier,
+)
 from accounts.models import AccessToken, Account
 from accounts.versions import Versioned
 from usage.ingest.schema import MOST_DOLLARS, NativeRequest, RowError, check, milliseconds
@@ -24,6 +31,7 @@ from usage.pricing.ratecard import (
 
 NAMES_VERSION = "names"
 LONGEST_NAME = 200  # characters; some letters become several in lower case
+MOST_NEW_A_DAY = 1000  # names of models, providers and endpoints, of an account and process
 MOST_UNITS = MOST_DOLLARS * 10**10
 
 # The same few names come again and again.
@@ -37,20 +45,42 @@ class NameCache:
         self.model = model
         self.versioned = Versioned(f"{NAMES_VERSION}:{model.__name__}", model.objects.all().ids)
 
-    def id_of(self, name: str) -> int:
+    def id_of(self, name: str, *, before_a_new_one: Callable[[], None] = lambda: None) -> int:
         ids = self.versioned.get()
         if name not in ids:
-            row, _ = self.model.objects.get_or_create(name=name)
+            row = self.model.objects.filter(name=name).first()
+            if row is None:
+                before_a_new_one()
+                row, _ = self.model.objects.get_or_create(name=name)
             ids[name] = row.pk
         return ids[name]
-
-    def maybe(self, name: str | None) -> int | None:
-        return None if name is None else self.id_of(name)
 
     def forget(self) -> None:
         self.versioned.forget()
 
 
+class NewNames:
+    """All accounts share these names, hence each makes only so many new ones a day: an emitter that
+    makes them up fills neither the table nor every process's memory. Counted in each process by
+    itself."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, tuple[date, int]] = {}
+
+    def one_more(self, account_id: int, *, day: date) -> None:
+        """Raises RowError."""
+        last, number = self.made.get(account_id, (day, 0))
+        number = number + 1 if last == day else 1
+        if number > MOST_NEW_A_DAY:
+            raise RowError(
+                "model",
+                f"{MOST_NEW_A_DAY:,} names of models, providers and endpoints are new today; more "
+                "are taken tomorrow. Check what the gateway sends there, then send this row again.",
+            )
+        self.made[account_id] = day, number
+
+
+new_names = NewNames()
 MODELS, PROVIDERS, ENDPOINTS = NameCache(LlmModel), NameCache(Provider), NameCache(Endpoint)
 
 
@@ -200,6 +230,12 @@ class Resolver:
 
     def owner(self, request: NativeRequest) -> Owner:
         """Whom the request belongs to; who is new is created. Raises RowError."""
+        try:
+            return self.named_owner(request)
+        except TooManyNames as error:
+            raise RowError(error.field, str(error)) from error
+
+    def named_owner(self, request: NativeRequest) -> Owner:
         identifier = safe_identifier(request.api_key) if request.api_key else None
         workspace_id = self.workspace(request, identifier)
         member_id = self.member(request)
@@ -262,11 +298,20 @@ class Resolver:
                 account_id=self.account.pk,
                 service_tier=request.service_tier,
             ),
-            model_id=MODELS.id_of(model),
-            requested_model_id=MODELS.maybe(request.requested_model),
-            provider_id=PROVIDERS.maybe(provider),
-            endpoint_id=ENDPOINTS.maybe(request.endpoint),
+            model_id=self.id_of(MODELS, model),
+            requested_model_id=self.maybe(MODELS, request.requested_model),
+            provider_id=self.maybe(PROVIDERS, provider),
+            endpoint_id=self.maybe(ENDPOINTS, request.endpoint),
         )
+
+    def id_of(self, names: NameCache, name: str) -> int:
+        def count() -> None:
+            new_names.one_more(self.account.pk, day=self.now.date())
+
+        return names.id_of(name, before_a_new_one=count)
+
+    def maybe(self, names: NameCache, name: str | None) -> int | None:
+        return None if name is None else self.id_of(names, name)
 
     def price(
         self,

@@ -1,9 +1,11 @@
 """Whom a request belongs to and what it costs, as it goes into the log."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from accounts import directory
 from accounts.models import ApiKey, Member, Project, Workspace
 from accounts.tokens import issue
 from tests.factories import (
@@ -300,3 +302,31 @@ def test_a_disabled_key_still_counts(account):
     ApiKey.objects.create(workspace=workspace, identifier="key-1", disabled_at=NOW)
 
     assert recorded(account, api_key="key-1")["api_key"] == "key-1"
+
+
+@pytest.mark.parametrize("field", ["workspace", "project", "member", "api_key"])
+def test_past_so_many_names_of_a_kind_a_row_with_a_new_one_is_set_aside(
+    account, monkeypatch, field
+):
+    for most in ("MOST_NAMES", "MOST_WORKSPACES"):
+        monkeypatch.setattr(directory, most, 2)
+    known = {"workspace": "a"}
+    for name in ("a", "b"):
+        recorded(account, **known | {field: name})
+    directory.forget()
+
+    assert refused(account, **known | {field: "c"}).field == field
+    assert recorded(account, **known | {field: "b"})[field] == "b"
+
+
+def test_an_account_makes_only_so_many_new_names_that_all_accounts_share_a_day(
+    account, monkeypatch
+):
+    monkeypatch.setattr(resolve, "MOST_NEW_A_DAY", 3)
+    monkeypatch.setattr(resolve, "new_names", resolve.NewNames())
+    recorded(account, model="one", provider="two", endpoint="/three")
+
+    assert refused(account, model="four", provider="two").field == "model"
+    assert recorded(account, model="one", provider="two")["model"] == "one"
+    tomorrow = NOW + timedelta(days=1)
+    assert post(account, native(model="four", provider="two"), now=tomorrow).rejected == []

@@ -1,23 +1,25 @@
 """The audit log's pages: what happened, and what one object said on any day.
 
-Platform staff see everything, managers what belongs to the accounts that they manage.
+Platform staff see everything, managers what belongs to the accounts that they manage. Who may
+change a row sees what became of that row.
 """
 
 import csv
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
+from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
@@ -26,32 +28,17 @@ from accounts.access import Right
 from accounts.models import Account
 from accounts.scoped_admin import is_platform, reach_of, whole_accounts
 from config import audit
+from config.audit_words import Change, Names, changes_of, kinds, label, names_in, names_of_ids, text
 from config.models import AuditEntry
 from exports import downloads
 from exports.formats import defused
 from usage.query_strings import cleaned, tidied
 
 PAGE_SIZE = 50
-MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$")
-# Columns that a line has beside its changes.
-SAID_ALREADY = frozenset({"id", "account_id", "created_at", "date_joined"})
 SHOWN_CHANGES = 6
 SHOWN_HISTORY = 200
-LONGEST_SHOWN = 120
-# Tables that only tie one thing to another.
-TIES = {
-    "accounts_accesstoken_workspaces": "access token's workspace",
-    "accounts_user_groups": "user's group",
-    "accounts_user_user_permissions": "user's permission",
-}
+CHUNK = 1000
 HEADER = ("at", "actor", "action", "account", "kind", "object_id", "subject", "old", "new")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    name: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +87,7 @@ def page(request: HttpRequest) -> HttpResponse:
         request,
         "config/audit.html",
         title="Audit log",
-        lines=[line_of(entry, names, zone) for entry in rows[:PAGE_SIZE]],
+        lines=lines_of(rows[:PAGE_SIZE], names, zone),
         older=with_changed(request.GET, before=str(rows[PAGE_SIZE - 1].pk))
         if len(rows) > PAGE_SIZE
         else None,
@@ -124,12 +111,12 @@ def history(request: HttpRequest) -> HttpResponse:
     row, account_id = audit.stands(table, object_id)
     of_it = AuditEntry.objects.of_object(table, object_id)
     entries = list(of_it[:SHOWN_HISTORY])
-    if not may_see_object(request, account_id, entries):
+    if not (may_change(request, table, object_id) or may_see_object(request, account_id, entries)):
         raise Http404
     zone = moments.zone_of(reach_of(request))
     moment = moment_of(request.GET.get("on"), zone) or timezone.now()
     then = audit.as_of(row, of_it.iterator(), moment=moment)
-    names = account_names(request)
+    named = names_of_ids([(table, then)])
     return render(
         request,
         "config/audit_object.html",
@@ -140,11 +127,47 @@ def history(request: HttpRequest) -> HttpResponse:
         moment=moment,
         on=request.GET.get("on", ""),
         facts=[
-            (label(table, name), text(value, zone)) for name, value in sorted((then or {}).items())
+            (label(table, column), text(table, column, value, zone, named))
+            for column, value in sorted((then or {}).items())
         ],
-        lines=[line_of(entry, names, zone) for entry in entries],
+        lines=lines_of(entries, account_names(request), zone),
         zone=zone,
+        form=form_of(request, table, object_id) if row else "",
+        may_see_all=may_see(request),
     )
+
+
+def address_for(request: HttpRequest, row: Model) -> str:
+    """Where the history of a row stands; nothing for those who may not read it."""
+    table, key = row._meta.db_table, str(row.pk)
+    if table not in kinds() or not (
+        may_change(request, table, key) or manages(request, audit.stands(table, key)[1])
+    ):
+        return ""
+    return f"{reverse('admin:audit_object')}?{urlencode({'table': table, 'id': key})}"
+
+
+def may_change(request: HttpRequest, table: str, object_id: str) -> bool:
+    """By the row's own admin."""
+    model = audit.audited_tables()[table]
+    if not admin.site.is_registered(model):
+        return False
+    model_admin = admin.site.get_model_admin(model)
+    row = model_admin.get_object(request, object_id)
+    return row is not None and model_admin.has_change_permission(request, row)
+
+
+def form_of(request: HttpRequest, table: str, object_id: str) -> str:
+    """Where the caller looks at the row; nothing where there is no such page for them."""
+    opts = audit.audited_tables()[table]._meta
+    if not admin.site.is_registered(opts.model):
+        return ""
+    model_admin = admin.site.get_model_admin(opts.model)
+    if (row := model_admin.get_object(request, object_id)) is None:
+        return ""
+    allowed = model_admin.has_view_permission(request, row)
+    name = f"admin:{opts.app_label}_{opts.model_name}_change"
+    return reverse(name, args=[object_id]) if allowed else ""
 
 
 def may_see_object(request: HttpRequest, account_id: int | None, entries: list[AuditEntry]) -> bool:
@@ -155,7 +178,11 @@ def may_see_object(request: HttpRequest, account_id: int | None, entries: list[A
     if not entries and account_id is None:
         return False
     owner = account_id if account_id is not None or not entries else entries[0].account_id
-    return is_platform(request) or owner in whole_accounts(request, Right.MANAGE)
+    return manages(request, owner)
+
+
+def manages(request: HttpRequest, account_id: int | None) -> bool:
+    return is_platform(request) or account_id in whole_accounts(request, Right.MANAGE)
 
 
 def download(request: HttpRequest) -> HttpResponseBase:
@@ -179,19 +206,22 @@ def csv_file(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[byt
 
 
 def csv_lines(found: QuerySet[AuditEntry], names: dict[int, str]) -> Iterator[bytes]:
-    for entry in found.iterator(chunk_size=1000):
-        yield csv_line(
-            (
-                entry.at.astimezone(UTC).isoformat(),
-                entry.actor,
-                entry.action,
-                account_name(entry, names),
-                kinds().get(entry.table_name, entry.table_name),
-                entry.object_id,
-                entry.subject,
-                *(pairs(side) for side in (entry.old, entry.new)),
+    entries = found.iterator(chunk_size=CHUNK)
+    while chunk := list(islice(entries, CHUNK)):
+        named = names_in(chunk)
+        for entry in chunk:
+            yield csv_line(
+                (
+                    entry.at.astimezone(UTC).isoformat(),
+                    entry.actor,
+                    entry.action,
+                    account_name(entry, names),
+                    kinds().get(entry.table_name, entry.table_name),
+                    entry.object_id,
+                    entry.subject,
+                    *(pairs(entry.table_name, side, named) for side in (entry.old, entry.new)),
+                )
             )
-        )
 
 
 def csv_line(values: Any) -> bytes:
@@ -200,8 +230,11 @@ def csv_line(values: Any) -> bytes:
     return line.getvalue().encode()
 
 
-def pairs(side: dict[str, Any] | None) -> str:
-    return "; ".join(f"{name}={text(value)}" for name, value in sorted((side or {}).items()))
+def pairs(table: str, side: dict[str, Any] | None, names: Names) -> str:
+    return "; ".join(
+        f"{column}={text(table, column, value, names=names)}"
+        for column, value in sorted((side or {}).items())
+    )
 
 
 def chosen(found: QuerySet[AuditEntry], given: QueryDict, zone: tzinfo) -> QuerySet[AuditEntry]:
@@ -224,61 +257,23 @@ def chosen(found: QuerySet[AuditEntry], given: QueryDict, zone: tzinfo) -> Query
     return found
 
 
-def line_of(entry: AuditEntry, names: dict[int, str], zone: tzinfo) -> Line:
-    changes = changes_of(entry, zone)
-    return Line(
-        entry,
-        kinds().get(entry.table_name, ""),
-        account_name(entry, names),
-        changes[:SHOWN_CHANGES],
-        len(changes) - SHOWN_CHANGES,
-    )
-
-
-def changes_of(entry: AuditEntry, zone: tzinfo) -> list[Change]:
-    old, new = entry.old or {}, entry.new or {}
+def lines_of(entries: Iterable[AuditEntry], accounts: dict[int, str], zone: tzinfo) -> list[Line]:
+    entries = list(entries)
+    names = names_in(entries)
     return [
-        Change(label(entry.table_name, name), text(old.get(name), zone), text(new.get(name), zone))
-        for name in sorted(old.keys() | new.keys())
-        if name not in SAID_ALREADY and not (is_empty(old.get(name)) and is_empty(new.get(name)))
+        line_of(entry, account_name(entry, accounts), changes_of(entry, zone, names))
+        for entry in entries
     ]
 
 
-def is_empty(value: Any) -> bool:
-    return value is None or value == "" or value == []
-
-
-def label(table: str, column: str) -> str:
-    """As the forms call it."""
-    return labels().get(table, {}).get(column) or column.replace("_", " ")
-
-
-@cache
-def labels() -> dict[str, dict[str, str]]:
-    return {
-        table: {str(field.column): str(field.verbose_name) for field in model._meta.concrete_fields}
-        for table, model in audit.audited_tables().items()
-    }
-
-
-def text(value: Any, zone: tzinfo = UTC) -> str:
-    """As people write it: nothing where there is nothing, lists with commas."""
-    if value is None or value == "":
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(text(one, zone) for one in value) or "—"
-    if isinstance(value, str) and MOMENT.match(value):
-        return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M:%S}"
-    return str(value)
-
-
-def kinds() -> dict[str, str]:
-    return {
-        table: TIES.get(table, str(model._meta.verbose_name))
-        for table, model in audit.audited_tables().items()
-    }
+def line_of(entry: AuditEntry, account: str, changes: list[Change]) -> Line:
+    return Line(
+        entry,
+        kinds().get(entry.table_name, ""),
+        account,
+        changes[:SHOWN_CHANGES],
+        len(changes) - SHOWN_CHANGES,
+    )
 
 
 def account_names(request: HttpRequest) -> dict[int, str]:

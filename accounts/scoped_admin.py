@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, cast
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import (
     DateTimeField,
     DecimalField,
+    Field,
     ForeignKey,
+    IntegerField,
     ManyToManyField,
     Model,
     Q,
@@ -165,25 +168,35 @@ class ScopedAdmin(ModelAdmin):
         names = super().get_list_display(request)
         zone = moments.zone_of(reach_of(request))
         fields = {field.name: field for field in self.opts.fields}
-        return [
-            moments.column(field, zone)
-            if isinstance(field := fields.get(name), DateTimeField) and name not in self.utc_fields
-            else name
-            for name in names
-        ]
+        shown = {
+            name: said
+            for name, field in fields.items()
+            if (said := self.as_written(field, zone)) is not None
+        }
+        return [shown.get(name, name) if isinstance(name, str) else name for name in names]
+
+    def as_written(self, field: Field, zone: ZoneInfo) -> Callable[[Any], str] | None:
+        """How a column is said that its bare value would say badly; None: as it is."""
+        if isinstance(field, DecimalField):
+            return dollars(field)
+        if isinstance(field, DateTimeField) and field.name not in self.utc_fields:
+            return moments.column(field, zone)
+        if isinstance(field, IntegerField) and not (field.primary_key or field.choices):
+            return counts(field)
+        return None
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """What nobody edits as lists show it: moments in the reader's zone, money as money."""
         form, zone = context["adminform"], moments.zone_of(reach_of(request))
-        shown: dict[str, Any] = {}
-        for field in self.opts.fields:
-            if isinstance(field, DecimalField):
-                shown[field.name] = dollars(field)
-            elif isinstance(field, DateTimeField) and field.name not in self.utc_fields:
-                shown[field.name] = moments.column(field, zone)
-        shown = {name: shown[name] for name in shown.keys() & set(form.readonly_fields)}
+        own = {field.name for field in self.opts.fields}
+        fields = (self.opts.get_field(n) for n in form.readonly_fields if n in own)
+        shown = {
+            field.name: said
+            for field in fields
+            if (said := self.as_written(field, zone)) is not None
+        }
         form.readonly_fields = swapped(form.readonly_fields, shown)
         form.fieldsets = [
             (name, {**options, "fields": swapped(options["fields"], shown)})
@@ -216,8 +229,10 @@ class ScopedAdmin(ModelAdmin):
         return related.reachable(request, self.edit_right or self.see_right)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Who chooses a moment is told in which zone."""
+        """Who chooses a moment is told in which zone; money is written as people write it."""
         found = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if found is not None and isinstance(db_field, DecimalField):
+            found.prepare_value = without_zeros
         if found is not None and isinstance(db_field, DateTimeField):
             zone = timezone.get_current_timezone_name()
             found.help_text = f"{found.help_text} In {zone}.".strip()
@@ -248,6 +263,14 @@ def swapped(names: Iterable[Any], others: dict[str, Any]) -> list[Any]:
     ]
 
 
+def without_zeros(value: Any) -> Any:
+    """An amount to its last digit that is not zero, and cents at least; what was typed as it is."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return value
+    whole, _, decimals = f"{value:f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 def dollars(field: DecimalField) -> Callable[[Any], str]:
     """What shows a field of a row to its last digit that is not zero, and cents at least."""
 
@@ -255,10 +278,26 @@ def dollars(field: DecimalField) -> Callable[[Any], str]:
         value: Decimal | None = getattr(row, field.attname)
         if value is None:
             return moments.NONE
-        whole, _, decimals = f"{value:f}".partition(".")
-        return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+        whole, _, decimals = without_zeros(value).partition(".")
+        return f"${int(whole):,}.{decimals}"
 
+    return named_for(field, shown)
+
+
+def counts(field: IntegerField) -> Callable[[Any], str]:
+    """What shows a number of things with its thousands apart."""
+
+    def shown(row: Any) -> str:
+        value: int | None = getattr(row, field.attname)
+        return moments.NONE if value is None else f"{value:,}"
+
+    return named_for(field, shown)
+
+
+def named_for(field: Field, shown: Callable[[Any], str]) -> Callable[[Any], str]:
+    """As a column of lists and a line of forms, headed and sorted as the field would be."""
     shown.short_description = field.verbose_name  # type: ignore[attr-defined]
+    shown.admin_order_field = field.name  # type: ignore[attr-defined]
     shown.__name__ = field.name
     return shown
 

@@ -1,14 +1,12 @@
 """The form of a budget: what it is over, its limit, a raise, when it is in force, who is told."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from budgets.changes import with_cents
 from budgets.models import Budget
 
 SUBJECTS = ("workspace", "project", "member", "api_key")
@@ -30,9 +28,6 @@ class BudgetForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("limit", "raised_limit"):
-            if isinstance(limit := self.initial.get(name), Decimal):
-                self.initial[name] = with_cents(limit)
         if "raised_until" in self.fields:
             self.fields["raised_until"].help_text = f"In {zone_name()}."
 

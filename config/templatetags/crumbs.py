@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from django import template
 from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
@@ -17,13 +18,23 @@ class Crumb(NamedTuple):
     link: str
 
 
-@register.simple_tag
-def crumbs(parts: list[dict[str, Any]]) -> list[Crumb]:
+@register.simple_tag(takes_context=True)
+def crumbs(context: dict[str, Any], parts: list[dict[str, Any]]) -> list[Crumb]:
     """Of unfold's parts: instead of the app the section, and names with their own first letter."""
     apps = [part for part in parts if is_app(part)]
     rest = [part for part in parts if part not in apps]
     found = [Crumb(section, "") for section in named(rest) if apps]
-    return found + [Crumb(title_of(part), str(part.get("link", ""))) for part in rest]
+    found += [Crumb(title_of(part), str(part.get("link", ""))) for part in rest]
+    return found + added(context.get("request"))
+
+
+def added(request: HttpRequest | None) -> list[Crumb]:
+    """The form of a row that is not there yet has no name to go by."""
+    match = getattr(request, "resolver_match", None)
+    if match is None or not (match.url_name or "").endswith("_add"):
+        return []
+    model_admin = getattr(match.func, "model_admin", None)
+    return [Crumb(f"Add {model_admin.opts.verbose_name}", "")] if model_admin else []
 
 
 def is_app(part: dict[str, Any]) -> bool:

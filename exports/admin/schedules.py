@@ -12,6 +12,7 @@ from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -43,6 +44,7 @@ class DestinationForm(forms.ModelForm):
             *("account", "name", "kind", "folder", "bucket", "prefix", "endpoint", "region"),
             *("access_key", "recipients"),
         )
+        widgets = {"recipients": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

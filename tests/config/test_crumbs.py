@@ -23,6 +23,8 @@ def test_the_way_to_a_page_is_told_in_the_words_of_the_navigation(people, client
     assert way_to(client, "/admin/accounts/apikey/") == "Configuration / API / keys"
     page = f"/admin/accounts/apikey/{key.pk}/change/"
     assert way_to(client, page) == "Configuration / API / keys / ada-laptop"
+    added = "Configuration / API / keys / Add / API / key"
+    assert way_to(client, "/admin/accounts/apikey/add/") == added
     assert way_to(client, "/admin/budgets/budget/") == "Budgets / Budgets"
     assert way_to(client, "/admin/") == "Dashboard"
 

@@ -104,6 +104,7 @@ def page(request: HttpRequest) -> HttpResponse:
         compared=compared(part.reach, now=now),
         compared_days=COMPARED_DAYS,
         capabilities=capabilities_url(request),
+        may_judge=admin.site.get_model_admin(ModelCapability).has_change_permission(request),
         may_find=bool(manageable & set(part.reach.workspace_ids)),
     )
 

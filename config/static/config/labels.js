@@ -34,12 +34,27 @@
     });
   };
 
+  // On a phone a row stands as a block, each cell below what heads its column.
+  const labelCells = () => {
+    document.querySelectorAll("table.tb-stacked:not([data-labelled])").forEach((table) => {
+      table.dataset.labelled = "";
+      const heads = table.dataset.heads?.split("|") ||
+        [...(table.tHead?.rows[0]?.cells || [])].map((head) => head.textContent.trim());
+      [...table.tBodies].flatMap((body) => [...body.rows]).forEach((row) => {
+        [...row.cells].forEach((cell, column) => {
+          if (column && cell.colSpan === 1 && heads[column]) cell.dataset.label = heads[column];
+        });
+      });
+    });
+  };
+
   // Widgets are made when the page is ready, and again when a form gets more rows.
   document.addEventListener("DOMContentLoaded", () => {
     makeItems();
     const nameAll = () => {
       nameSearchFields();
       reachScrolled();
+      labelCells();
     };
     nameAll();
     new MutationObserver(nameAll).observe(document.body, {

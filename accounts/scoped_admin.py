@@ -5,9 +5,8 @@ foreign keys and autocompletes all follow from that. Who holds a role in a works
 is in that workspace; what is account-wide (such as clients) is for account-wide roles.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, ClassVar, cast
 from zoneinfo import ZoneInfo
 
@@ -33,6 +32,7 @@ from unfold.decorators import action
 
 from accounts import moments
 from accounts.access import RIGHTS_BY_ROLE, Reach, Right, part_with, reach_of_user
+from accounts.figures import counts, dollars, named_for, swapped, without_zeros
 from accounts.models import Role, User
 
 
@@ -195,7 +195,7 @@ class ScopedAdmin(ModelAdmin):
         shown = {
             field.name: said
             for field in fields
-            if (said := self.as_written(field, zone)) is not None
+            if (said := self.as_written(field, zone) or self.unlinked(field, request, kwargs))
         }
         form.readonly_fields = swapped(form.readonly_fields, shown)
         form.fieldsets = [
@@ -203,6 +203,18 @@ class ScopedAdmin(ModelAdmin):
             for name, options in form.fieldsets
         ]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def unlinked(
+        self, field: Field, request: HttpRequest, given: dict[str, Any]
+    ) -> Callable[[Any], str] | None:
+        """The name alone of what the row hangs on, where the caller may not look at that."""
+        related = self.admin_site._registry.get(field.related_model) if field.is_relation else None
+        target = getattr(given.get("obj"), field.name, None) if related else None
+        if not (related and isinstance(target, Model)):
+            return None
+        if related.has_view_permission(request, target):
+            return None
+        return named_for(field, lambda _: str(target))
 
     def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
         """Not Django's way back to the dashboard: pages and programs are told the same."""
@@ -253,53 +265,6 @@ class ScopedAdmin(ModelAdmin):
         if choices is not None:
             kwargs["queryset"] = choices
         return super().formfield_for_manytomany(db_field, request, **kwargs)
-
-
-def swapped(names: Iterable[Any], others: dict[str, Any]) -> list[Any]:
-    """The fields of a form, which may stand in lines of several, with others for some."""
-    return [
-        swapped(name, others) if isinstance(name, list | tuple) else others.get(name, name)
-        for name in names
-    ]
-
-
-def without_zeros(value: Any) -> Any:
-    """An amount to its last digit that is not zero, and cents at least; what was typed as it is."""
-    if not isinstance(value, Decimal) or not value.is_finite():
-        return value
-    whole, _, decimals = f"{value:f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
-def dollars(field: DecimalField) -> Callable[[Any], str]:
-    """What shows a field of a row to its last digit that is not zero, and cents at least."""
-
-    def shown(row: Any) -> str:
-        value: Decimal | None = getattr(row, field.attname)
-        if value is None:
-            return moments.NONE
-        whole, _, decimals = without_zeros(value).partition(".")
-        return f"${int(whole):,}.{decimals}"
-
-    return named_for(field, shown)
-
-
-def counts(field: IntegerField) -> Callable[[Any], str]:
-    """What shows a number of things with its thousands apart."""
-
-    def shown(row: Any) -> str:
-        value: int | None = getattr(row, field.attname)
-        return moments.NONE if value is None else f"{value:,}"
-
-    return named_for(field, shown)
-
-
-def named_for(field: Field, shown: Callable[[Any], str]) -> Callable[[Any], str]:
-    """As a column of lists and a line of forms, headed and sorted as the field would be."""
-    shown.short_description = field.verbose_name  # type: ignore[attr-defined]
-    shown.admin_order_field = field.name  # type: ignore[attr-defined]
-    shown.__name__ = field.name
-    return shown
 
 
 class ArchivedFilter(admin.SimpleListFilter):

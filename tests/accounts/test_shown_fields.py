@@ -3,7 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from accounts.models import Account
+from accounts.models import Account, Client, Project, Role
+from tests.factories import make_role
 from tests.people import make_people
 from usage.models import SpikeWatch
 
@@ -41,3 +42,15 @@ def test_lists_write_money_as_money_and_large_numbers_with_their_thousands(peopl
 
     assert "$1,250.00" in shown
     assert "2,000,000" in shown
+
+
+def test_what_somebody_may_not_look_at_is_named_and_not_linked(people, client):
+    initech = Client.objects.create(account=people.acme, name="Initech", slug="initech")
+    apollo = Project.objects.create(workspace=people.support, tag="apollo", client=initech)
+    make_role(people.newcomer, Role.Name.VIEWER, people.acme, people.support)
+    link = reverse("admin:accounts_client_change", args=[initech.pk])
+
+    for who, links in ((people.newcomer, 0), (people.viewer, 1)):
+        shown = page(client, who, "accounts_project_change", apollo.pk)
+        assert "Initech" in shown
+        assert shown.count(link) == links

@@ -69,6 +69,8 @@ def said(error: Exception) -> str:
         return "It did not answer in time."
     if isinstance(error, ConnectionRefusedError):
         return "It refused the connection."
+    if isinstance(error, socket.gaierror):
+        return "Its host's name is not known."
     if isinstance(error, http.client.HTTPException):
         return "What it answered is not HTTP."
     return f"{type(error).__name__}: {error}"[:200]

@@ -1,5 +1,6 @@
 """Availability: real servers that misbehave, minutes that are judged once, outages told once."""
 
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -12,7 +13,7 @@ from budgets.models import Delivery, Notice
 from tests.factories import NOW, native, post, small_price_book
 from tests.usage.insight import servers
 from usage.insight import addresses, availability
-from usage.insight.checks import Result, ask, ask_all
+from usage.insight.checks import Result, ask, ask_all, said
 from usage.models import (
     OutageWatch,
     Provider,
@@ -64,6 +65,10 @@ def test_what_is_wrong_is_said(private, answer, error):
     result = found(answer)
 
     assert (result.is_ok, result.error) == (False, error)
+
+
+def test_a_host_that_nobody_knows_is_said_in_words():
+    assert said(socket.gaierror(-2, "Name or service not known")) == "Its host's name is not known."
 
 
 def test_a_dead_provider_refuses(private):

@@ -52,6 +52,21 @@ def test_what_is_down_comes_first(client, people):
     assert b"Its check failed." in client.get(PAGE).content
 
 
+def test_of_many_models_the_most_used_are_shown_and_the_rest_is_folded_away(client, people):
+    now = timezone.now()
+    rows = [
+        native(occurred_at=None, workspace="research", provider="openai", model=f"m{number}")
+        for number in range(12)
+    ]
+    post(people.acme, *rows, now=now)
+    client.force_login(people.viewer)
+
+    shown, folded = client.get(PAGE).content.decode().split("5 more models")
+
+    assert "gpt-4o" in shown
+    assert folded.count("<td>m") == 5
+
+
 def test_of_what_others_use_nothing_is_told(client, people):
     mistral = Provider.objects.get(name="mistral")
     ProviderChange.objects.create(

@@ -144,7 +144,9 @@ def rows(people: People) -> dict[str, str]:
     ("who", "shown"),
     [("staff", 3), ("owner", 2), ("manager", 2), ("accountant", 1), ("viewer", 0)],
 )
-def test_who_may_change_a_row_is_led_to_what_became_of_it(people, rows, client, who, shown):
+def test_who_may_change_a_row_is_led_to_what_became_of_it(
+    people, rows, client, without_menus, who, shown
+):
     client.force_login(getattr(people, who))
     pages = {client.get(path).content.decode(): f"{OBJECT}?{query}" for path, query in rows.items()}
 

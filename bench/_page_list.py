@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlencode
 
 from django.db import connection
@@ -21,6 +22,8 @@ MEMBERS_WITH_BUDGETS = 20
 
 HOME_MS, HOME_QUERIES, HOME_BYTES = 1_000, 12, 500_000
 EXPLORER_MS, LOG_MS = 300, 200
+# Where nothing but each request tells: a search goes on for a second, then says how far it came.
+SEARCH_MS = 2_000
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,55 @@ def logs(traffic: Traffic) -> Iterator[Page]:
         "one member, 7 days": member | week,
         "one model and member": member | {"model": "gpt-4o"},
         "largest workspace": {"workspace": traffic.workspaces[0].slug},
-        "dearest": {"cost_min": "0.5"},
     }.items():
-        yield Page(f"request log, {name}", f"/admin/requests/?{urlencode(parameters)}", LOG_MS)
+        yield Page(f"request log, {name}", log(parameters), LOG_MS)
+    for name, parameters in rare(traffic).items():
+        yield Page(f"request log, rare: {name}", log(parameters), LOG_MS)
+    for name, parameters in {
+        "dearest": {"cost_min": "0.5"},
+        "a tag that none has": {"tag": "team:nobody"},
+        "an id that none has": {"request_id__startswith": "nobody"},
+        "slow ones of one member": member | {"latency_min": "60000"},
+    }.items():
+        yield Page(f"request log, by turns: {name}", log(parameters), SEARCH_MS)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT request_id FROM usage_requestlog ORDER BY occurred_at DESC OFFSET 5 LIMIT 1"
         )
         (request_id,) = cursor.fetchone()
     yield Page("one request", f"/admin/requests/one/?{urlencode({'id': request_id})}", LOG_MS)
+
+
+def log(parameters: dict[str, Any]) -> str:
+    return f"/admin/requests/?{urlencode(parameters)}"
+
+
+def rare(traffic: Traffic) -> dict[str, dict[str, Any]]:
+    """Filters that few requests meet or none, on as many days as there are."""
+    project, key = rarest("project_id"), rarest("api_key_id")
+    quiet = {"workspace": traffic.workspaces[-1].slug}
+    return {
+        "a project": {"project_id": project},
+        "a project's failed ones": {"project_id": project, "status_class": "5xx"},
+        "a key": {"api_key_id": key},
+        "a key at one provider": {"api_key_id": key, "provider": "openai"},
+        "failed ones of a quiet workspace": quiet | {"status_class": "5xx"},
+        "a status that none has": {"status": "599"},
+        "an error type that none has": {"error_type": "Nobody"},
+        "an error type": {"error_type": "ServerError"},
+        "a cost that nobody reaches": {"cost_min": "1000"},
+        "a latency that nobody reaches": {"latency_min": "100000000"},
+        "a model that none has": {"model": "nobody"},
+    }
+
+
+def rarest(column: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {column} FROM usage_day_key WHERE {column} IS NOT NULL "
+            f"GROUP BY {column} ORDER BY sum(requests), {column} LIMIT 1"
+        )
+        return cursor.fetchone()[0]
 
 
 def cursor_of(offset: int) -> str:

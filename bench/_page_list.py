@@ -121,6 +121,7 @@ def logs(traffic: Traffic) -> Iterator[Page]:
         yield Page(f"request log, rare: {name}", log(parameters), LOG_MS)
     for name, parameters in {
         "dearest": {"cost_min": "0.5"},
+        "a status that none has": {"status": "599"},
         "a tag that none has": {"tag": "team:nobody"},
         "an id that none has": {"request_id__startswith": "nobody"},
         "slow ones of one member": member | {"latency_min": "60000"},
@@ -148,7 +149,6 @@ def rare(traffic: Traffic) -> dict[str, dict[str, Any]]:
         "a key": {"api_key_id": key},
         "a key at one provider": {"api_key_id": key, "provider": "openai"},
         "failed ones of a quiet workspace": quiet | {"status_class": "5xx"},
-        "a status that none has": {"status": "599"},
         "an error type that none has": {"error_type": "Nobody"},
         "an error type": {"error_type": "ServerError"},
         "a cost that nobody reaches": {"cost_min": "1000"},

@@ -4,6 +4,13 @@ import pytest
 
 from accounts.models import Account, Workspace
 from tests.factories import make_account, make_workspace
+from usage import requests
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, searches are finished."""
+    monkeypatch.setattr(requests, "PATIENCE_SECONDS", 600)
 
 
 @pytest.fixture

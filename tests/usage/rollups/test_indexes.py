@@ -14,7 +14,8 @@ INSERT INTO usage_day_provider_latency
 SELECT w, '2026-01-01', 1, bucket, 1, 0
 FROM generate_series(1, 300) w, generate_series(1, 100) bucket
 """
-SIZE = "SELECT pg_relation_size('usage_day_provider_latency_once') AS bytes"
+INDEX = "usage_day_provider_latency_once"
+SIZE = f"SELECT pg_relation_size('{INDEX}') AS bytes"
 SUM = "SELECT count(*), sum(bucket) FROM usage_day_provider_latency"
 
 
@@ -33,7 +34,7 @@ def test_an_index_with_much_room_is_made_anew():
     execute("VACUUM ANALYZE usage_day_provider_latency")
     before, rows = size(), fetch(SUM)
 
-    assert tighten(least_bytes=100_000) == ["usage_day_provider_latency_once"]
+    assert INDEX in tighten(least_bytes=100_000)
     assert size() < before / 2
     assert fetch(SUM) == rows
 
@@ -41,9 +42,9 @@ def test_an_index_with_much_room_is_made_anew():
 def test_a_full_one_and_a_small_one_are_left_alone():
     execute(ROWS, "ANALYZE usage_day_provider_latency")
 
-    assert tighten(least_bytes=100_000) == []
+    assert INDEX not in tighten(least_bytes=100_000)
     execute("DELETE FROM usage_day_provider_latency", "VACUUM ANALYZE usage_day_provider_latency")
-    assert tighten() == []
+    assert INDEX not in tighten()
 
 
 def test_what_a_broken_off_attempt_left_is_dropped():

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 from django.db import connection, transaction
+from django.db.models import Sum
 
 from accounts.access import Reach
 from accounts.models import Account, Workspace
 from budgets.counting import CONSUMED
-from budgets.models import Budget, BudgetPeriod
+from budgets.models import Budget, BudgetPeriod, Hold
 from usage.ingest import arrays
 from usage.ingest.resolve import Row
 from usage.pricing.day_bill import Moved
@@ -223,11 +224,16 @@ def adopt_holds(budget: Budget, *, now: datetime) -> None:
 
 @transaction.atomic
 def recount(budget: Budget, *, now: datetime) -> None:
-    """Set every counter of the budget to what the report says (after re-pricing or repair)."""
+    """Set every counter of the budget to what the report and its open holds say (for repair)."""
     lock_counters(budget.account_id)
     for period in budget.periods.select_for_update().order_by("start_on"):
         spent, estimated = counted(budget, period.start_on, period.end_on, now=now)
-        BudgetPeriod.objects.filter(pk=period.pk).update(spent=spent, estimated=estimated)
+        # Who holds or releases something waits for the period's row.
+        holds = Hold.objects.filter(account=budget.account_id, state=Hold.State.OPEN)
+        held = holds.filter(period_ids__contains=[period.pk]).aggregate(sum=Sum("amount"))["sum"]
+        BudgetPeriod.objects.filter(pk=period.pk).update(
+            spent=spent, estimated=estimated, held=held or 0
+        )
 
 
 # A day earlier than it was counted from may be today in another zone.

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from accounts.models import Account, Project, Workspace
 from budgets import ledger
@@ -113,9 +114,31 @@ def test_recounting_changes_nothing_that_is_right_and_mends_what_is_not(
     before = counters()
     ledger.recount(budget, now=NOON)
     assert counters() == before
-    BudgetPeriod.objects.update(spent=Decimal("99"), estimated=0)
+    BudgetPeriod.objects.update(spent=Decimal("99"), estimated=0, held=1)
     ledger.recount(budget, now=NOON)
     assert counters() == before
+    assert budget.periods.get().held == 0
+
+
+def test_the_command_tells_which_counters_it_set_right(
+    account: Account, make_budget, spend, workspace: Workspace, capsys
+):
+    budget = make_budget()
+    spend(3, request_id="one")
+    (before,) = budget.periods.values("spent", "estimated", "held")
+    BudgetPeriod.objects.update(spent=Decimal("99"), held=1)
+
+    call_command("recount_budgets", account=account.slug)
+
+    assert "spent: was 99.0000000000, is " in (out := capsys.readouterr().out)
+    assert "held: was 1.0000000000, is 0" in out
+    assert out.endswith("1 budget recounted, 1 counter set right.\n")
+    assert [before] == list(budget.periods.values("spent", "estimated", "held"))
+
+
+def test_an_account_that_there_is_not_is_said():
+    with pytest.raises(CommandError, match="no account 'nobody'"):
+        call_command("recount_budgets", account="nobody")
 
 
 def test_a_jump_over_both_thresholds_makes_both_alerts_once(

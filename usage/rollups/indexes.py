@@ -6,14 +6,18 @@ they need be.
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import LockNotAvailable
 
 from usage.rollups.tables import HISTOGRAMS, ROLLUPS
 
 LOOSE = 1.5  # times the size that it would have when made anew
 LEAST_BYTES = 4 * 1024 * 1024
+TIGHTEN_LOCK = 7_100_005
+LONGEST_WAIT = "20s"  # for the transactions of others
 ENOUGH_SECONDS = 60.0  # after which the rest is left for the next day
 
 # What an entry takes (header, key columns of fixed length, pointer) in pages that are 90 % full:
@@ -45,18 +49,36 @@ WHERE NOT x.indisvalid AND i.relname ~ '_cc(new|old)[0-9]*$' AND c.relname ~ '^u
 
 def tighten(*, least_bytes: int = LEAST_BYTES) -> list[str]:
     """Make the loose ones anew, the largest first, and tell which. Nobody waits for it: requests
-    are folded and reports answered meanwhile. Not inside a transaction."""
-    end_at = time.monotonic() + ENOUGH_SECONDS
+    are folded and reports answered meanwhile. Not inside a transaction.
+
+    Where it would have to wait long for somebody's transaction, or another does the same already,
+    the rest is left for the next day.
+    """
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [TIGHTEN_LOCK])
+        if not cursor.fetchone()[0]:
+            return []
+        try:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LONGEST_WAIT])
+            return list(tightened(cursor, least_bytes))
+        finally:
+            cursor.execute("RESET lock_timeout")
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [TIGHTEN_LOCK])
+
+
+def tightened(cursor: Any, least_bytes: int) -> Iterator[str]:
+    end_at = time.monotonic() + ENOUGH_SECONDS
+    try:
         for index in names(BROKEN_OFF, {}):
             cursor.execute(f"DROP INDEX CONCURRENTLY {index}")
-        done = []
         for index in names(LOOSE_INDEXES, parameters(least_bytes)):
             if time.monotonic() > end_at:
-                break
+                return
             cursor.execute(f"REINDEX INDEX CONCURRENTLY {index}")
-            done.append(index)
-    return done
+            yield index
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
 
 
 def parameters(least_bytes: int) -> dict[str, Any]:
